@@ -1,0 +1,64 @@
+import { TintypeError } from "./errors.js";
+
+/**
+ * Random access to the bytes of one file, wherever it lies: on a disk, in a Blob, behind HTTP
+ * ranges, in memory. Every parser reads through this.
+ */
+export interface ByteSource {
+  /** What messages call it, usually the path as the user gave it. */
+  readonly name: string;
+  /** Size in bytes. */
+  readonly size: number;
+  /** Absolute path, when the bytes are a real file that an engine may map into memory. */
+  readonly path?: string;
+  /** Exactly `length` bytes from `offset`. Throws "bad-file" when the file ends before. */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** Files under one root, named by relative paths with forward slashes. */
+export interface Folder {
+  /** What messages call it. */
+  readonly name: string;
+  /** Relative paths of all files below the root, sorted. */
+  list(): Promise<readonly string[]>;
+  /** Opens one file. Throws "not-found" when it is not there. */
+  open(path: string): Promise<ByteSource>;
+}
+
+/** Throws "bad-file" when `[offset, offset + length)` is not inside a file of `size` bytes. */
+export function checkRange(name: string, size: number, offset: number, length: number): void {
+  if (offset >= 0 && length >= 0 && offset + length <= size) return;
+  throw new TintypeError(
+    "bad-file",
+    `${name}: expected ${length} bytes at offset ${offset}, but the file has ${size} bytes. ` +
+      "It is probably cut short: download it again.",
+  );
+}
+
+/** A ByteSource over bytes in memory. */
+export function memorySource(name: string, bytes: Uint8Array<ArrayBuffer>): ByteSource {
+  return {
+    name,
+    size: bytes.byteLength,
+    read(offset, length) {
+      checkRange(name, bytes.byteLength, offset, length);
+      return Promise.resolve(bytes.subarray(offset, offset + length));
+    },
+  };
+}
+
+/** The whole file as UTF-8 text. */
+export async function readText(source: ByteSource): Promise<string> {
+  return new TextDecoder().decode(await source.read(0, source.size));
+}
+
+/** The whole file as JSON. Throws "bad-file" when it is none. */
+export async function readJson(source: ByteSource): Promise<unknown> {
+  const text = await readText(source);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new TintypeError("bad-file", `${source.name}: not valid JSON (${reason}).`, { cause });
+  }
+}

@@ -1,0 +1,41 @@
+/** What kind of thing went wrong; apps map it to exit codes and HTTP statuses. */
+export type ErrorCode =
+  | "bad-argument" // a value the caller chose: a name, a size, a range
+  | "bad-file" // bytes that are not what they claim to be
+  | "not-found" // a file, a folder, a tensor or a model that is not there
+  | "mismatch" // a checkpoint whose tensors do not fit the model
+  | "unsupported" // something real that Tintype does not do
+  | "device" // no such device here, or the engine refused
+  | "out-of-memory" // predicted or met
+  | "network" // a hub that cannot be reached, refuses, or sends something else
+  | "io" // a disk that is full, a path that cannot be written
+  | "aborted"; // stopped by the caller
+
+/**
+ * An error that a user can act on: who, what was expected, what was got, and what to do.
+ * The message is one or two plain sentences; anything else that is thrown is a bug in Tintype.
+ */
+export class TintypeError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.name = "TintypeError";
+    this.code = code;
+  }
+}
+
+/** Throws a `TintypeError` unless `condition` holds. */
+export function check(condition: unknown, code: ErrorCode, message: string): asserts condition {
+  if (!condition) throw new TintypeError(code, message);
+}
+
+/** Throws a plain Error for a broken invariant: a bug in Tintype, never the user's fault. */
+export function invariant(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new Error(`internal: ${message}`);
+}
+
+/** Throws an "aborted" error once `signal` is aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new TintypeError("aborted", "stopped", { cause: signal.reason });
+}
