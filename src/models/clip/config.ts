@@ -1,0 +1,37 @@
+/** Activation of the MLP, by transformers' names. */
+export type ClipActivation = "quick_gelu" | "gelu";
+
+/** Everything that shapes a CLIP text encoder. */
+export interface ClipTextConfig {
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly layers: number;
+  readonly heads: number;
+  /** Tokens of a prompt, start and end included: 77. */
+  readonly maxPositions: number;
+  readonly activation: ClipActivation;
+  readonly layerNormEps: number;
+}
+
+/** CLIP ViT-L/14 text encoder: Stable Diffusion 1.x. */
+export const CLIP_L_TEXT = {
+  vocabSize: 49408,
+  hiddenSize: 768,
+  intermediateSize: 3072,
+  layers: 12,
+  heads: 12,
+  maxPositions: 77,
+  activation: "quick_gelu",
+  layerNormEps: 1e-5,
+} as const satisfies ClipTextConfig;
+
+/** OpenCLIP ViT-H text encoder without its last layer: Stable Diffusion 2.x. */
+export const OPENCLIP_H_TEXT = {
+  ...CLIP_L_TEXT,
+  hiddenSize: 1024,
+  intermediateSize: 4096,
+  layers: 23,
+  heads: 16,
+  activation: "gelu",
+} as const satisfies ClipTextConfig;
