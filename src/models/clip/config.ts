@@ -15,7 +15,7 @@ export interface ClipTextConfig {
 }
 
 /** CLIP ViT-L/14 text encoder: Stable Diffusion 1.x. */
-export const CLIP_L_TEXT = {
+export const CLIP_L_TEXT: ClipTextConfig = {
   vocabSize: 49408,
   hiddenSize: 768,
   intermediateSize: 3072,
@@ -24,14 +24,14 @@ export const CLIP_L_TEXT = {
   maxPositions: 77,
   activation: "quick_gelu",
   layerNormEps: 1e-5,
-} as const satisfies ClipTextConfig;
+};
 
 /** OpenCLIP ViT-H text encoder without its last layer: Stable Diffusion 2.x. */
-export const OPENCLIP_H_TEXT = {
+export const OPENCLIP_H_TEXT: ClipTextConfig = {
   ...CLIP_L_TEXT,
   hiddenSize: 1024,
   intermediateSize: 4096,
   layers: 23,
   heads: 16,
   activation: "gelu",
-} as const satisfies ClipTextConfig;
+};

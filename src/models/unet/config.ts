@@ -29,7 +29,7 @@ export interface UNetConfig {
 }
 
 /** UNet of Stable Diffusion 1.x. */
-export const SD1_UNET = {
+export const SD1_UNET: UNetConfig = {
   sampleSize: 64,
   inChannels: 4,
   outChannels: 4,
@@ -44,12 +44,12 @@ export const SD1_UNET = {
   normEps: 1e-5,
   flipSinToCos: true,
   freqShift: 0,
-} as const satisfies UNetConfig;
+};
 
 /** UNet of Stable Diffusion 2.x (sampleSize 96 for the 768-pixel models). */
-export const SD2_UNET = {
+export const SD2_UNET: UNetConfig = {
   ...SD1_UNET,
   heads: [5, 10, 20, 20],
   crossAttentionDim: 1024,
   useLinearProjection: true,
-} as const satisfies UNetConfig;
+};

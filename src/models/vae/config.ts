@@ -19,7 +19,7 @@ export interface VaeConfig {
 }
 
 /** AutoencoderKL f=8 of Stable Diffusion 1.x and 2.x. */
-export const SD_VAE = {
+export const SD_VAE: VaeConfig = {
   inChannels: 3,
   outChannels: 3,
   latentChannels: 4,
@@ -30,7 +30,7 @@ export const SD_VAE = {
   midBlockAttention: true,
   useQuantConv: true,
   usePostQuantConv: true,
-} as const satisfies VaeConfig;
+};
 
 /** Pixels a latent, along one side: 8 for Stable Diffusion. */
 export function vaeFactor(config: VaeConfig): number {
