@@ -1,0 +1,128 @@
+import { invariant } from "../util/errors.js";
+import { type Dim, dimProduct, showShape } from "./dim.js";
+import * as op from "./ops.js";
+import { expectShape } from "./shapes.js";
+import type { Value } from "./value.js";
+
+/*
+ * Compositions that engines have fused kernels for. Each is recorded with its name and with the
+ * primitives that define it: a lowering may take the name, everything else reads the definition.
+ */
+
+/** Settings of every composition, by name. Rule tables may have rows for these names. */
+export interface CompositeSpecs {
+  softmax: Readonly<Record<never, never>>;
+  silu: Readonly<Record<never, never>>;
+  gelu: Readonly<Record<never, never>>;
+  quickGelu: Readonly<Record<never, never>>;
+  linear: Readonly<Record<never, never>>;
+  layerNorm: { readonly eps: number };
+  groupNorm: { readonly groups: number; readonly eps: number };
+  attention: { readonly heads: number; readonly scale: number; readonly causal: boolean };
+}
+
+export type CompositeName = keyof CompositeSpecs;
+
+function named<C extends CompositeName>(
+  name: C,
+  spec: CompositeSpecs[C],
+  inputs: readonly Value[],
+  definition: Value,
+): Value {
+  return op.composite(name, spec, inputs, definition);
+}
+
+/** Number of elements along axes whose sizes are known, or a value that divides by them at run time. */
+function mean(x: Value, axes: readonly number[]): Value {
+  const count = dimProduct(axes.map((a) => x.shape.at(a)!));
+  const total = op.sum(x, axes);
+  if (typeof count === "number") return op.mul(total, 1 / count);
+  const ones = op.expand(op.constant([], [1]), x.shape);
+  return op.div(total, op.sum(ones, axes));
+}
+
+/** exp(x) / sum(exp(x)) over the last axis. */
+export function softmax(x: Value): Value {
+  const e = op.exp(op.sub(x, op.reduceMax(x, [-1])));
+  return named("softmax", {}, [x], op.div(e, op.sum(e, [-1])));
+}
+
+/** x * sigmoid(x). Elfwing et al. 2017; also called swish. */
+export function silu(x: Value): Value {
+  return named("silu", {}, [x], op.mul(x, op.sigmoid(x)));
+}
+
+/** x * Phi(x), exact. Hendrycks & Gimpel 2016. */
+export function gelu(x: Value): Value {
+  const phi = op.mul(0.5, op.add(1, op.erf(op.mul(x, Math.SQRT1_2))));
+  return named("gelu", {}, [x], op.mul(x, phi));
+}
+
+/** x * sigmoid(1.702 x), as OpenAI's CLIP has it. */
+export function quickGelu(x: Value): Value {
+  return named("quickGelu", {}, [x], op.mul(x, op.sigmoid(op.mul(1.702, x))));
+}
+
+/** x [..., I] times weight [O, I] transposed, plus bias [O] -> [..., O]. */
+export function linear(x: Value, weight: Value, bias?: Value): Value {
+  const product = op.matmul(x, weight, { transB: true });
+  const inputs = bias ? [x, weight, bias] : [x, weight];
+  return named("linear", {}, inputs, bias ? op.add(product, bias) : product);
+}
+
+/** Normalises the last axis, then scales and shifts. Ba et al. 2016. */
+export function layerNorm(x: Value, weight: Value, bias: Value, eps: number): Value {
+  const centred = op.sub(x, mean(x, [-1]));
+  const variance = mean(op.mul(centred, centred), [-1]);
+  const normal = op.div(centred, op.sqrt(op.add(variance, eps)));
+  return named("layerNorm", { eps }, [x, weight, bias], op.add(op.mul(normal, weight), bias));
+}
+
+/** Normalises groups of channels of x [B, C, ...], then scales and shifts by channel. Wu & He 2018. */
+export function groupNorm(
+  x: Value,
+  weight: Value,
+  bias: Value,
+  { groups, eps }: CompositeSpecs["groupNorm"],
+): Value {
+  const channels = x.shape[1] as number;
+  invariant(channels % groups === 0, `groupNorm: ${channels} channels in ${groups} groups`);
+  const grouped = op.reshape(x, [x.shape[0]!, groups, -1]);
+  const centred = op.sub(grouped, mean(grouped, [2]));
+  const variance = mean(op.mul(centred, centred), [2]);
+  const normal = op.div(centred, op.sqrt(op.add(variance, eps)));
+  const perChannel = [channels, ...x.shape.slice(2).map(() => 1)];
+  const scaled = op.mul(op.reshape(normal, x.shape), op.reshape(weight, perChannel));
+  const result = op.add(scaled, op.reshape(bias, perChannel));
+  return named("groupNorm", { groups, eps }, [x, weight, bias], result);
+}
+
+/**
+ * softmax(q k^T * scale) v, by heads; q [B,N,C], k and v [B,M,C] -> [B,N,C], where C is cut into
+ * heads of equal width. `causal` hides from each token the ones after it. Vaswani et al. 2017.
+ */
+export function attention(q: Value, k: Value, v: Value, spec: CompositeSpecs["attention"]): Value {
+  const { heads, scale, causal } = spec;
+  const [b, n, c] = q.shape as readonly [Dim, Dim, number];
+  const m = k.shape[1]!;
+  expectShape("attention keys", k, [b, m, c]);
+  expectShape("attention values", v, [b, m, c]);
+  const split = (x: Value): Value =>
+    op.transpose(op.reshape(x, [x.shape[0]!, x.shape[1]!, heads, c / heads]), [0, 2, 1, 3]);
+  let scores = op.mul(op.matmul(split(q), split(k), { transB: true }), scale); // [B,heads,N,M]
+  if (causal) scores = op.add(scores, causalMask(n, m));
+  const mixed = op.matmul(softmax(scores), split(v)); // [B,heads,N,C/heads]
+  const joined = op.reshape(op.transpose(mixed, [0, 2, 1, 3]), [b, n, c]);
+  return named("attention", spec, [q, k, v], joined);
+}
+
+/** 0 on and below the diagonal, a large negative number above. */
+function causalMask(n: Dim, m: Dim): Value {
+  invariant(
+    typeof n === "number" && typeof m === "number",
+    `causal attention needs known lengths, got ${showShape([n, m])}`,
+  );
+  const mask = new Float32Array(n * m);
+  for (let i = 0; i < n; i++) mask.fill(-1e9, i * m + i + 1, (i + 1) * m);
+  return op.constant([n, m], mask);
+}

@@ -1,0 +1,209 @@
+import { invariant } from "../util/errors.js";
+import { addDims, type Dim, sameDim, showShape } from "./dim.js";
+import { broadcastShapes, concatShape, conv2dShape, matmulShape, reshapeShape } from "./shapes.js";
+import type { Primitive, PrimitiveAttrs, Value, ValueType } from "./value.js";
+
+/*
+ * The primitives as functions: each checks its inputs, works out its result's shape, and makes one
+ * node. Calling them records a graph; nothing is computed.
+ */
+
+/** A value, or a number that stands for a float constant. */
+export type Operand = Value | number;
+
+function node<P extends Primitive>(
+  op: P,
+  attrs: PrimitiveAttrs[P],
+  inputs: readonly Value[],
+  type: ValueType,
+  shape: readonly Dim[],
+): Value<P> {
+  return { op, attrs, inputs, type, shape };
+}
+
+const asValue = (x: Operand): Value => (typeof x === "number" ? constant([], [x]) : x);
+
+function float(op: string, ...values: readonly Value[]): void {
+  for (const v of values) invariant(v.type === "float", `${op}: expected floats, got ${v.type}`);
+}
+
+/** A tensor that is fed on each run. */
+export function input(name: string, shape: readonly Dim[], type: ValueType = "float"): Value {
+  return node("input", { name }, [], type, shape);
+}
+
+/** A named weight of a known shape. */
+export function param(name: string, shape: readonly number[]): Value {
+  return node("param", { name }, [], "float", shape);
+}
+
+/** Numbers known when traced, row-major. */
+export function constant(
+  shape: readonly number[],
+  data: readonly number[] | Float32Array,
+  type: ValueType = "float",
+): Value {
+  const size = shape.reduce((n, d) => n * d, 1);
+  invariant(size === data.length, `constant: shape [${shape}] with ${data.length} numbers`);
+  return node("constant", { data }, [], type, shape);
+}
+
+/** A named composition: `expansion` is what it means, `name` and `spec` are what engines look for. */
+export function composite(
+  name: string,
+  spec: unknown,
+  inputs: readonly Value[],
+  expansion: Value,
+): Value {
+  return node("composite", { name, spec, expansion }, inputs, expansion.type, expansion.shape);
+}
+
+type Unary = "neg" | "abs" | "exp" | "log" | "sqrt" | "sin" | "cos" | "tanh" | "sigmoid" | "erf";
+
+function unary(op: Unary): (x: Value) => Value {
+  return (x) => {
+    float(op, x);
+    return node(op, {}, [x], "float", x.shape);
+  };
+}
+
+export const neg: (x: Value) => Value = unary("neg");
+export const abs: (x: Value) => Value = unary("abs");
+export const exp: (x: Value) => Value = unary("exp");
+export const log: (x: Value) => Value = unary("log");
+export const sqrt: (x: Value) => Value = unary("sqrt");
+export const sin: (x: Value) => Value = unary("sin");
+export const cos: (x: Value) => Value = unary("cos");
+export const tanh: (x: Value) => Value = unary("tanh");
+/** 1 / (1 + exp(-x)) */
+export const sigmoid: (x: Value) => Value = unary("sigmoid");
+/** The error function. */
+export const erf: (x: Value) => Value = unary("erf");
+
+type Binary = "add" | "sub" | "mul" | "div" | "max" | "min" | "equal" | "less";
+
+function binary(op: Binary, type: ValueType): (a: Operand, b: Operand) => Value {
+  return (x, y) => {
+    const [a, b] = [asValue(x), asValue(y)];
+    invariant(a.type === b.type, `${op}: types ${a.type} and ${b.type} differ`);
+    if (type === "float") float(op, a);
+    return node(op, {}, [a, b], type, broadcastShapes(op, a.shape, b.shape));
+  };
+}
+
+export const add: (a: Operand, b: Operand) => Value = binary("add", "float");
+export const sub: (a: Operand, b: Operand) => Value = binary("sub", "float");
+export const mul: (a: Operand, b: Operand) => Value = binary("mul", "float");
+export const div: (a: Operand, b: Operand) => Value = binary("div", "float");
+export const max: (a: Operand, b: Operand) => Value = binary("max", "float");
+export const min: (a: Operand, b: Operand) => Value = binary("min", "float");
+export const equal: (a: Operand, b: Operand) => Value = binary("equal", "bool");
+export const less: (a: Operand, b: Operand) => Value = binary("less", "bool");
+
+/** `then` where `condition` holds, `otherwise` elsewhere. */
+export function where(condition: Value, then: Operand, otherwise: Operand): Value {
+  const [a, b] = [asValue(then), asValue(otherwise)];
+  invariant(condition.type === "bool", `where: the condition is ${condition.type}`);
+  float("where", a, b);
+  const shape = broadcastShapes("where", condition.shape, a.shape, b.shape);
+  return node("where", {}, [condition, a, b], "float", shape);
+}
+
+function reduction(op: "sum" | "reduceMax"): (x: Value, axes: readonly number[]) => Value {
+  return (x, axes) => {
+    float(op, x);
+    const reduced = axes.map((a) => (a < 0 ? a + x.shape.length : a)).sort((a, b) => a - b);
+    const shape = x.shape.map((d, i) => (reduced.includes(i) ? 1 : d));
+    return node(op, { axes: reduced }, [x], "float", shape);
+  };
+}
+
+/** Sum over axes, which stay with size 1. */
+export const sum: (x: Value, axes: readonly number[]) => Value = reduction("sum");
+/** Maximum over axes, which stay with size 1. */
+export const reduceMax: (x: Value, axes: readonly number[]) => Value = reduction("reduceMax");
+
+/** The same elements in another shape; one dim may be -1. */
+export function reshape(x: Value, shape: readonly Dim[]): Value {
+  return node("reshape", {}, [x], x.type, reshapeShape(x.shape, shape));
+}
+
+/** Axis i of the result is axis perm[i] of x. */
+export function transpose(x: Value, perm: readonly number[]): Value {
+  const sorted = [...perm].sort((a, b) => a - b);
+  invariant(
+    perm.length === x.shape.length && sorted.every((p, i) => p === i),
+    `transpose: [${perm}] does not permute ${showShape(x.shape)}`,
+  );
+  const shape = perm.map((p) => x.shape[p]!);
+  return node("transpose", { perm }, [x], x.type, shape);
+}
+
+/** Repeats axes of size 1 until x has this shape. */
+export function expand(x: Value, shape: readonly Dim[]): Value {
+  return node("expand", {}, [x], x.type, broadcastShapes("expand", x.shape, shape));
+}
+
+/** Elements [start, start + size) of one axis. */
+export function slice(x: Value, axis: number, start: number, size: Dim): Value {
+  const whole = x.shape[axis]!;
+  invariant(
+    start >= 0 && (typeof size !== "number" || typeof whole !== "number" || start + size <= whole),
+    `slice: [${start}, ${start} + ${showShape([size])}) of axis ${axis} of ${showShape(x.shape)}`,
+  );
+  const shape = x.shape.map((d, i) => (i === axis ? size : d));
+  return node("slice", { axis, start }, [x], x.type, shape);
+}
+
+/** Values one after another along one axis. */
+export function concat(values: readonly Value[], axis: number): Value {
+  return node("concat", { axis }, values, values[0]!.type, concatShape(values, axis));
+}
+
+/** Zeros around x: [before, after] for each axis. */
+export function pad(x: Value, pads: readonly (readonly [number, number])[]): Value {
+  invariant(pads.length === x.shape.length, `pad: ${pads.length} pairs for ${showShape(x.shape)}`);
+  const shape = x.shape.map((d, i) => addDims(d, pads[i]![0] + pads[i]![1]));
+  return node("pad", { pads }, [x], x.type, shape);
+}
+
+/** Rows of `table` [N, ...rest] at `indices` [...i] -> [...i, ...rest]. */
+export function gather(table: Value, indices: Value): Value {
+  invariant(indices.type === "int", `gather: indices are ${indices.type}`);
+  const shape = [...indices.shape, ...table.shape.slice(1)];
+  return node("gather", {}, [table, indices], table.type, shape);
+}
+
+/** Matrix product of the last two axes; b is [..., N, K] with `transB`. */
+export function matmul(a: Value, b: Value, { transB = false }: { transB?: boolean } = {}): Value {
+  float("matmul", a, b);
+  return node("matmul", { transB }, [a, b], "float", matmulShape(a, b, transB));
+}
+
+/** What a convolution may vary in. */
+export interface Conv2dOptions {
+  readonly stride?: number;
+  /** Zeros on all sides, or [top, left, bottom, right]. */
+  readonly padding?: number | readonly [number, number, number, number];
+}
+
+/** x [B,C,H,W], weight [O,C,kh,kw], bias [O] -> [B,O,H',W']. */
+export function conv2d(
+  x: Value,
+  weight: Value,
+  bias: Value | undefined,
+  { stride = 1, padding = 0 }: Conv2dOptions = {},
+): Value {
+  const sides: readonly [number, number, number, number] =
+    typeof padding === "number" ? [padding, padding, padding, padding] : padding;
+  const shape = conv2dShape(x.shape, weight.shape, stride, sides);
+  if (bias) invariant(sameDim(bias.shape[0]!, shape[1]!), `conv2d: bias ${showShape(bias.shape)}`);
+  const inputs = bias ? [x, weight, bias] : [x, weight];
+  return node("conv2d", { stride, padding: sides }, inputs, "float", shape);
+}
+
+/** [B,C,H,W] -> [B,C,height,width], nearest neighbour as torch.nn.functional.interpolate has it. */
+export function resizeNearest(x: Value, height: Dim, width: Dim): Value {
+  invariant(x.shape.length === 4, `resizeNearest: expected [B,C,H,W], got ${showShape(x.shape)}`);
+  return node("resizeNearest", {}, [x], "float", [x.shape[0]!, x.shape[1]!, height, width]);
+}

@@ -1,0 +1,80 @@
+import { gelu } from "../../graph/composites.js";
+import * as op from "../../graph/ops.js";
+import type { Value } from "../../graph/value.js";
+import { multiHeadAttention, toPixels, toTokens } from "../../nn/attention.js";
+import { conv2d, groupNorm, layerNorm, linear } from "../../nn/layers.js";
+import type { Params } from "../../nn/params.js";
+
+/** One attention layer, as a hook sees it: `attend()` is what would have happened. */
+export type AttentionHook = (site: {
+  readonly p: Params;
+  readonly kind: "self" | "cross";
+  readonly x: Value;
+  readonly context: Value;
+  readonly heads: number;
+  readonly attend: (x: Value, context: Value) => Value;
+}) => Value;
+
+/** Settings of one spatial transformer. */
+export interface TransformerOptions {
+  readonly heads: number;
+  readonly layers: number;
+  readonly groups: number;
+  readonly linearProjection: boolean;
+  readonly hook: AttentionHook | undefined;
+}
+
+const NORM_EPS = 1e-6;
+
+/**
+ * Spatial transformer: pixels [B,C,H,W] attend to each other and to the text [B,N,D] -> [B,C,H,W].
+ * Source: Rombach et al. 2022, section 3.3; diffusers Transformer2DModel.
+ */
+export function transformer2d(
+  p: Params,
+  x: Value,
+  text: Value,
+  { heads, layers, groups, linearProjection, hook }: TransformerOptions,
+): Value {
+  const channels = x.shape[1] as number;
+  const normal = groupNorm(p.at("norm"), x, groups, NORM_EPS);
+  let h = linearProjection
+    ? linear(p.at("proj_in"), toTokens(normal), channels)
+    : toTokens(conv2d(p.at("proj_in"), normal, channels, 1));
+  for (let i = 0; i < layers; i++) {
+    h = transformerBlock(p.at("transformer_blocks").at(i), h, text, heads, hook);
+  }
+  const out = p.at("proj_out");
+  const projected = linearProjection
+    ? toPixels(linear(out, h, channels), x)
+    : conv2d(out, toPixels(h, x), channels, 1);
+  return op.add(projected, x);
+}
+
+/** Self-attention, cross-attention and a gated MLP, each after a layer norm. */
+function transformerBlock(
+  p: Params,
+  x: Value,
+  text: Value,
+  heads: number,
+  hook: AttentionHook | undefined,
+): Value {
+  const attend = (kind: "self" | "cross", name: string, query: Value, context: Value): Value => {
+    const plain = (q: Value, c: Value): Value => multiHeadAttention(p.at(name), q, c, { heads });
+    if (!hook) return plain(query, context);
+    return hook({ p: p.at(name), kind, x: query, context, heads, attend: plain });
+  };
+  const first = layerNorm(p.at("norm1"), x);
+  let h = op.add(attend("self", "attn1", first, first), x);
+  h = op.add(attend("cross", "attn2", layerNorm(p.at("norm2"), h), text), h);
+  return op.add(feedForward(p.at("ff.net"), layerNorm(p.at("norm3"), h)), h);
+}
+
+/** Linear -> GEGLU -> linear, four times as wide inside. Shazeer 2020. */
+function feedForward(p: Params, x: Value): Value {
+  const channels = x.shape[2] as number;
+  const inner = 4 * channels;
+  const both = linear(p.at("0.proj"), x, 2 * inner);
+  const gated = op.mul(op.slice(both, 2, 0, inner), gelu(op.slice(both, 2, inner, inner)));
+  return linear(p.at("2"), gated, channels);
+}
