@@ -1,0 +1,134 @@
+import { type Dim, sameDim } from "../graph/dim.js";
+import { f32ToF16 } from "../tensor/convert.js";
+import type { DType } from "../tensor/dtype.js";
+import type { Attribute, OnnxNode, OnnxTensor } from "./model.js";
+
+/** Precision that a graph is computed in. */
+export type ComputeType = "f32" | "f16";
+
+/** A shape that depends on symbols: computed on the host before each run and fed as int64. */
+export interface ShapeFeed {
+  readonly name: string;
+  readonly dims: readonly Dim[];
+}
+
+/** An ONNX graph while it is emitted: nodes and constants, under names of their own. */
+export interface Builder {
+  /** Precision of floats between nodes. */
+  readonly compute: ComputeType;
+  readonly nodes: readonly OnnxNode[];
+  readonly initializers: readonly OnnxTensor[];
+  readonly shapeFeeds: readonly ShapeFeed[];
+  /** Appends a node with one output and returns that output's name. */
+  node(
+    opType: string,
+    inputs: readonly string[],
+    attributes?: Readonly<Record<string, Attribute>>,
+    domain?: string,
+  ): string;
+  /** A float constant in the compute type; equal constants are kept once. */
+  floats(shape: readonly number[], data: ArrayLike<number>): string;
+  /** An int64 constant; equal constants are kept once. */
+  int64(values: readonly number[]): string;
+  /** An int64 vector of dims, constant where they are all known, fed where they are not. */
+  shape(dims: readonly Dim[]): string;
+  /** `x` in another shape; `from` is its shape now. */
+  reshape(x: string, from: readonly Dim[], to: readonly Dim[]): string;
+  /** `x` cast to a type. */
+  cast(x: string, to: DType): string;
+  /** Adds a constant of any kind under its own name. */
+  initializer(tensor: OnnxTensor): void;
+  /** Names a value as an output of the whole graph. */
+  output(name: string, from: string): void;
+  /** Prefixes the names of the nodes that follow with where they come from. */
+  scope(path: string): void;
+}
+
+const CAST_TYPES: Readonly<Partial<Record<DType, number>>> = {
+  f32: 1,
+  i32: 6,
+  i64: 7,
+  bool: 9,
+  f16: 10,
+};
+
+const bytesOf = (a: ArrayBufferView): Uint8Array =>
+  new Uint8Array(a.buffer, a.byteOffset, a.byteLength);
+
+/** An empty graph. */
+export function builder(compute: ComputeType): Builder {
+  const nodes: OnnxNode[] = [];
+  const initializers: OnnxTensor[] = [];
+  const shapeFeeds: ShapeFeed[] = [];
+  const known = new Map<string, string>();
+  let path = "";
+
+  const once = (key: string, make: (name: string) => void): string => {
+    const name = known.get(key) ?? `c${known.size}`;
+    if (!known.has(key)) {
+      known.set(key, name);
+      make(name);
+    }
+    return name;
+  };
+
+  const node: Builder["node"] = (opType, inputs, attributes = {}, domain = "") => {
+    const output = `v${nodes.length}`;
+    const name = path === "" ? `${opType}_${nodes.length}` : `${path}/${opType}_${nodes.length}`;
+    nodes.push({ opType, domain, inputs, outputs: [output], attributes, name });
+    return output;
+  };
+
+  const constant = (dtype: DType, shape: readonly number[], bytes: Uint8Array): string =>
+    once(`${dtype}[${shape}]${bytes.join()}`, (name) => {
+      initializers.push({ name, dtype, shape, data: { kind: "inline", bytes } });
+    });
+
+  const int64: Builder["int64"] = (values) =>
+    constant("i64", [values.length], bytesOf(BigInt64Array.from(values, BigInt)));
+
+  const shape: Builder["shape"] = (dims) => {
+    if (dims.every((d) => typeof d === "number")) return int64(dims);
+    const key = dims.map((d) => (typeof d === "number" ? d : d.key)).join(", ");
+    return once(`shape [${key}]`, () => {
+      shapeFeeds.push({ name: `c${known.size - 1}`, dims });
+    });
+  };
+
+  /** 0 copies a dim and -1 is worked out: enough where only one dim is new and unknown. */
+  const reshape: Builder["reshape"] = (x, from, to) => {
+    const target = to.map((d, i) => {
+      if (typeof d === "number") return d;
+      return from[i] !== undefined && sameDim(from[i], d) ? 0 : -1;
+    });
+    const holes = target.filter((d) => d === -1).length;
+    const input = holes <= 1 ? int64(target) : shape(to);
+    return node("Reshape", [x, input]);
+  };
+
+  return {
+    compute,
+    nodes,
+    initializers,
+    shapeFeeds,
+    node,
+    int64,
+    shape,
+    reshape,
+    floats: (dims, data) =>
+      compute === "f32"
+        ? constant("f32", dims, bytesOf(Float32Array.from(data)))
+        : constant("f16", dims, bytesOf(f32ToF16(Float32Array.from(data)))),
+    cast: (x, to) => node("Cast", [x], { to: CAST_TYPES[to]! }),
+    initializer: (tensor) => {
+      initializers.push(tensor);
+    },
+    output: (name, from) => {
+      const inputs = [from];
+      nodes.push({ opType: "Identity", domain: "", inputs, outputs: [name], attributes: {}, name });
+    },
+    scope: (to) => {
+      path = to;
+    },
+  };
+}

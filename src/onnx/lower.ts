@@ -1,0 +1,95 @@
+import type { CompositeName } from "../graph/composites.js";
+import type { Dim } from "../graph/dim.js";
+import type { Graph } from "../graph/graph.js";
+import { isOp, type Primitive, topological, type Value } from "../graph/value.js";
+import type { DType } from "../tensor/dtype.js";
+import { type Builder, builder, type ComputeType, type ShapeFeed } from "./builder.js";
+import type { OnnxGraph, OnnxTensorData, OnnxValue } from "./model.js";
+import type { CompositeRule, Emitted, LoweringRules, Rule } from "./rules.js";
+
+/** Where a weight's bytes are, and how they are stored. */
+export interface PlacedWeight {
+  readonly dtype: DType;
+  readonly data: OnnxTensorData;
+}
+
+/** How to turn a graph into ONNX. */
+export interface LoweringOptions {
+  readonly rules: LoweringRules;
+  readonly compute: ComputeType;
+  /** Places the weight of this name; its shape is the graph's. */
+  readonly weight: (name: string) => PlacedWeight;
+}
+
+/** An ONNX graph, and the shapes that must be fed beside its inputs. */
+export interface LoweredGraph {
+  readonly onnx: OnnxGraph;
+  readonly shapeFeeds: readonly ShapeFeed[];
+}
+
+const onnxShape = (shape: readonly Dim[]): (number | string)[] =>
+  shape.map((d) => (typeof d === "number" ? d : d.key));
+
+const feedType = (v: Value): DType =>
+  v.type === "float" ? "f32" : v.type === "int" ? "i32" : "bool";
+
+/**
+ * Emits a graph as ONNX. Inputs and outputs are float32 (or int32) whatever the compute type;
+ * weights keep the type that they are stored in and are cast where it differs.
+ */
+export function lower(graph: Graph, { rules, compute, weight }: LoweringOptions): LoweredGraph {
+  const b = builder(compute);
+  const names = new Map<Value, string>();
+  const inputs: OnnxValue[] = [];
+  const fused = (v: Value<"composite">): CompositeRule<never> | undefined =>
+    rules.composites[v.attrs.name as CompositeName] as CompositeRule<never> | undefined;
+  const insides = (v: Value): readonly Value[] =>
+    isOp(v, "composite") && !fused(v) ? [v.attrs.expansion] : v.inputs;
+
+  const emit = (v: Value): string => {
+    const from = v.inputs.map((x) => names.get(x)!);
+    if (isOp(v, "input")) {
+      const { name } = v.attrs;
+      inputs.push({ name, dtype: feedType(v), shape: onnxShape(v.shape) });
+      return v.type === "float" && compute !== "f32" ? b.cast(name, compute) : name;
+    }
+    if (isOp(v, "param")) return emitWeight(b, v, weight(v.attrs.name));
+    if (isOp(v, "composite")) {
+      const rule = fused(v);
+      return rule ? rule(b, from, v, v.attrs.spec as never) : names.get(v.attrs.expansion)!;
+    }
+    return (rules.primitives[v.op as Emitted] as Rule<Primitive>)(b, from, v);
+  };
+
+  const results = Object.entries(graph.outputs);
+  for (const v of topological(
+    results.map(([, v]) => v),
+    insides,
+  )) {
+    b.scope(pathOf(v));
+    names.set(v, emit(v));
+  }
+  b.scope("");
+  const outputs = results.map(([name, v]): OnnxValue => {
+    const cast =
+      v.type === "float" && compute !== "f32" ? b.cast(names.get(v)!, "f32") : names.get(v)!;
+    b.output(name, cast);
+    return { name, dtype: feedType(v), shape: onnxShape(v.shape) };
+  });
+  for (const { name, dims } of b.shapeFeeds)
+    inputs.push({ name, dtype: "i64", shape: [dims.length] });
+  const onnx = { nodes: b.nodes, initializers: b.initializers, inputs, outputs };
+  return { onnx, shapeFeeds: b.shapeFeeds };
+}
+
+/** The module that a node belongs to, read off the weights it uses: what profiles are grouped by. */
+function pathOf(v: Value): string {
+  const weight = v.inputs.find((x): x is Value<"param"> => isOp(x, "param"));
+  return weight ? weight.attrs.name.replace(/\.[^.]*$/, "") : "";
+}
+
+function emitWeight(b: Builder, v: Value<"param">, { dtype, data }: PlacedWeight): string {
+  const { name } = v.attrs;
+  b.initializer({ name, dtype, shape: v.shape as readonly number[], data });
+  return dtype === b.compute ? name : b.cast(name, b.compute);
+}

@@ -1,0 +1,27 @@
+import type { CompositeName, CompositeSpecs } from "../graph/composites.js";
+import type { Primitive, Value } from "../graph/value.js";
+import type { Builder } from "./builder.js";
+
+/** Emits one value: its inputs' names in, its own name out. */
+export type Rule<P extends Primitive> = (
+  b: Builder,
+  inputs: readonly string[],
+  v: Value<P>,
+) => string;
+
+/** Emits a whole composition in place of its expansion. */
+export type CompositeRule<C extends CompositeName> = (
+  b: Builder,
+  inputs: readonly string[],
+  v: Value<"composite">,
+  spec: CompositeSpecs[C],
+) => string;
+
+/** Primitives with a row of their own; leaves and compositions are the lowering's. */
+export type Emitted = Exclude<Primitive, "input" | "param" | "composite">;
+
+/** How one device wants each primitive, and the compositions that it has kernels for. */
+export interface LoweringRules {
+  readonly primitives: { readonly [P in Emitted]: Rule<P> };
+  readonly composites: { readonly [C in CompositeName]?: CompositeRule<C> };
+}
