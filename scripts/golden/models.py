@@ -257,8 +257,8 @@ def tiny_inpaint(merges):
 def micro(merges):
     tokenizer = f"{OUT}/micro/tokenizer"
     vocab = write_tokenizer(tokenizer, merges, {"pad_token": "<|endoftext|>"})
-    shapes = (dict(cross_attention_dim=16, attention_head_dim=2, block_out_channels=(4, 8, 8, 8), norm_num_groups=4),
-              dict(block_out_channels=(4, 8, 8, 8), norm_num_groups=4), clip(vocab, 16, 2))
+    shapes = (dict(cross_attention_dim=16, attention_head_dim=2, block_out_channels=(4, 8, 8, 8), norm_num_groups=2),
+              dict(block_out_channels=(4, 8, 8, 8), norm_num_groups=2), clip(vocab, 16, 2))
     unet, vae, text = build(404, *shapes)
     write_folder("micro", unet, vae, text, PNDM)
 
