@@ -32,7 +32,8 @@ export function parseHubUrl(ref: string, endpoint: string): HubReference | undef
     throw malformed(ref);
   }
   const [revision, path] = splitRevision(rest.join("/"));
-  return reference(ref, `${owner}/${name}`, revision === "" ? "main" : revision, path);
+  const id = name === undefined ? undefined : `${owner}/${name}`;
+  return reference(ref, id, revision === "" ? "main" : revision, path);
 }
 
 /** Reads `owner/name[@revision][:path]`; undefined when `ref` cannot be one. */
