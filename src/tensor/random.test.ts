@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { torchGenerator } from "./mt19937.js";
 import { type PhiloxWords, philox4x32 } from "./philox.js";
-import { brownianBatch, cudaNoise, randnBatch, torchCpuNoise } from "./random.js";
+import { brownianNoise, cudaNoise, randnBatch, torchCpuNoise } from "./random.js";
 
 /** Made by scripts/golden/random_numbers.py, which says how arrays are packed. */
 interface Packed {
@@ -107,11 +107,12 @@ describe("batches", () => {
     expect(both.slice(21)).toEqual(torchCpuNoise(9).randn([21]).data);
   });
 
-  it("move picture k by the tree of source k, apart from draws", () => {
+  it("move picture k by the tree of source k, apart from draws, at variance 1", () => {
     const own = sources();
     randnBatch(own, [2, 20]);
-    const both = brownianBatch(own, [2, 20], 1, 3)(1, 2).data;
-    expect(both.slice(20)).toEqual(torchCpuNoise(9).brownian([20], 1, 3)(1, 2).data);
+    const noise = brownianNoise(own, [2, 20], 1, 9)(7, 3).data;
+    const increment = torchCpuNoise(9).brownian([20], 1, 9)(7, 3).data;
+    expect(noise.slice(20)).toEqual(increment.map((x) => x / 2));
   });
 
   it("want one source a picture", () => {

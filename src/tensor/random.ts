@@ -1,5 +1,6 @@
 import { check, invariant } from "../util/errors.js";
 import { type BrownianMotion, brownianTree, type SeededRandn } from "./brownian.js";
+import { divide } from "./elementwise.js";
 import { torchGenerator } from "./mt19937.js";
 import { type PhiloxWords, philox4x32 } from "./philox.js";
 import { sizeOf, type Tensor, tensor } from "./tensor.js";
@@ -74,15 +75,22 @@ export function randnBatch(sources: readonly NoiseSource[], shape: readonly numb
   return stack(shape, sources, (source, picture) => source.randn(picture));
 }
 
-/** Brownian motion of a batch [B, ...] over [t0, t1]: picture k moves by the tree of `sources[k]`. */
-export function brownianBatch(
+/**
+ * Noise for stochastic differential equations between sigma `low` and `high`: (from, to) -> the Brownian increment of
+ * a batch [B, ...] from one to the other over the square root of their distance, so of variance 1. Picture k moves by
+ * the tree of `sources[k]`. Source: k-diffusion `BrownianTreeNoiseSampler` with those seeds.
+ */
+export function brownianNoise(
   sources: readonly NoiseSource[],
   shape: readonly number[],
-  t0: number,
-  t1: number,
+  low: number,
+  high: number,
 ): BrownianMotion {
-  const motions = sources.map((source) => source.brownian(shape.slice(1), t0, t1));
-  return (ta, tb) => stack(shape, motions, (motion) => motion(ta, tb));
+  const motions = sources.map((source) => source.brownian(shape.slice(1), low, high));
+  return (from, to) => {
+    const increments = stack(shape, motions, (motion) => motion(from, to));
+    return divide(increments, Math.sqrt(Math.abs(to - from)));
+  };
 }
 
 function stack<T>(
