@@ -1,0 +1,6 @@
+export { readTensorFile } from "./readTensorFile.js";
+export { readSafetensors } from "./safetensors.js";
+export { storedChunks, type TensorToWrite, writeSafetensors } from "./safetensorsWriter.js";
+export { readSharded } from "./sharded.js";
+export type { Sink, TensorFile } from "./tensorFile.js";
+export { readTorchCheckpoint } from "./torchCheckpoint.js";
