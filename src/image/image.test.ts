@@ -117,7 +117,10 @@ describe("pictures and tensors, as VaeImageProcessor", () => {
 });
 
 it("maskedImage blanks what the mask covers, in every picture of the batch", () => {
-  const image = tensor([2, 3, 1, 2], Float32Array.from({ length: 12 }, (_, i) => i + 1));
+  const image = tensor(
+    [2, 3, 1, 2],
+    Float32Array.from({ length: 12 }, (_, i) => i + 1),
+  );
   const got = maskedImage(image, tensor([1, 1, 1, 2], Float32Array.of(1, 0)));
   expect([...got.data]).toEqual([0, 2, 0, 4, 0, 6, 0, 8, 0, 10, 0, 12]);
 });
