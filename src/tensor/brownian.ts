@@ -2,7 +2,9 @@ import { add, scale, sub } from "./elementwise.js";
 import { seedSequence } from "./seedSequence.js";
 import { type Tensor, zeros } from "./tensor.js";
 
-/** Increment of a Brownian motion over [ta, tb]: float32, variance |tb - ta|, negated where ta > tb. */
+/**
+ * Increment of a Brownian motion over [ta, tb]: float32, variance |tb - ta|, negated where ta > tb.
+ */
 export type BrownianMotion = (ta: number, tb: number) => Tensor;
 
 /** Standard normal numbers of this shape from a fresh generator with this seed. */
@@ -16,12 +18,13 @@ const POOL = 24;
 const CACHED = 64;
 
 /**
- * Brownian motion over [t0, t1] that `seed` alone determines, whatever is asked of it and in which order.
+ * Brownian motion over [t0, t1] that `seed` alone determines, whatever is asked of it and in which
+ * order.
  *
  * A dyadic tree: each node's increment is split at its midpoint by a Brownian bridge whose noise is
- * seeded by the node's place. Times outside [t0, t1] count as its nearest end. Source: Li et al. 2020
- * (arXiv 2001.01328), section 4; torchsde 0.2.6 `BrownianTree(t0, w0, t1, entropy=seed)` with its
- * defaults, whose numbers these are.
+ * seeded by the node's place. Times outside [t0, t1] count as its nearest end. Source: Li et al.
+ * 2020 (arXiv 2001.01328), section 4; torchsde 0.2.6 `BrownianTree(t0, w0, t1, entropy=seed)` with
+ * its defaults, whose numbers these are.
  */
 export function brownianTree(
   shape: readonly number[],
@@ -36,7 +39,10 @@ export function brownianTree(
   const root = scale(randn(shape, rootSeed), Math.sqrt(high - low));
   const lefts = new Map<number, Tensor>();
 
-  /** Increment over the left half of node [a, b], which moves by `whole`. Node 1 is the root, n has 2n and 2n + 1. */
+  /**
+   * Increment over the left half of node [a, b], which moves by `whole`. Node 1 is the root, n has
+   * 2n and 2n + 1.
+   */
   function leftIncrement(node: number, whole: Tensor, a: number, mid: number, b: number): Tensor {
     const known = lefts.get(node);
     lefts.delete(node);
@@ -55,7 +61,10 @@ export function brownianTree(
     return add(mean, scale(noise, Math.sqrt((mid - a) * (b - mid) * perLength)));
   }
 
-  /** Increments of the largest nodes that together make [ta, tb], in order, from those inside node [a, b]. */
+  /**
+   * Increments of the largest nodes that together make [ta, tb], in order, from those inside node
+   * [a, b].
+   */
   function* cover(
     node: number,
     whole: Tensor,

@@ -7,7 +7,10 @@ const N = 624;
 const M = 397;
 const { fround } = Math;
 
-/** Mersenne Twister MT19937: each call draws 32 bits, as an unsigned integer. Source: Matsumoto and Nishimura 1998. */
+/**
+ * Mersenne Twister MT19937: each call draws 32 bits, as an unsigned integer. Source: Matsumoto and
+ * Nishimura 1998.
+ */
 export function mt19937(seed: number): () => number {
   const state = new Uint32Array(N);
   state[0] = seed;
@@ -88,7 +91,10 @@ export function torchGenerator(seed: bigint): TorchGenerator {
   return { rand, randn };
 }
 
-/** Turns 16 uniform numbers at `at` into normal ones: number j gives the radius, j + 8 the angle of the pair. */
+/**
+ * Turns 16 uniform numbers at `at` into normal ones: number j gives the radius, j + 8 the angle of
+ * the pair.
+ */
 function boxMuller16(data: Float32Array, at: number): void {
   for (let j = at; j < at + 8; j++) {
     const radius = fround(Math.sqrt(fround(-2 * logf(1 - data[j]!))));
@@ -104,8 +110,8 @@ function boxMuller16(data: Float32Array, at: number): void {
 }
 
 /*
- * Logarithm, sine and cosine in float32, to the last bit as PyTorch's AVX2 code has them: the Cephes
- * polynomials (Moshier 1984), with those products fused into sums that its compiler fuses.
+ * Logarithm, sine and cosine in float32, to the last bit as PyTorch's AVX2 code has them: the
+ * Cephes polynomials (Moshier 1984), with those products fused into sums that its compiler fuses.
  */
 
 /** pi / 4 in three parts, whose products with small integers are exact. */
@@ -125,7 +131,10 @@ function fma(a: number, b: number, c: number): number {
   return fround(a * b + c);
 }
 
-/** ln x for x = m * 2^e, from ln(1 + f) = f - f^2 / 2 + f^3 P(f), f = m - 1; m in [sqrt(1/2), sqrt(2)). */
+/**
+ * ln x for x = m * 2^e, from ln(1 + f) = f - f^2 / 2 + f^3 P(f), f = m - 1; m in [sqrt(1/2),
+ * sqrt(2)).
+ */
 function logf(x: number): number {
   let e = 0;
   let m = x;

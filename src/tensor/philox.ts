@@ -4,7 +4,9 @@ export type PhiloxWords = [number, number, number, number];
 const [M0, M1] = [0xd2511f53, 0xcd9e8d57];
 const [W0, W1] = [0x9e3779b9, 0xbb67ae85];
 
-/** The high word of a * b, whose low word is known: rounding rids the float64 product of its error. */
+/**
+ * The high word of a * b, whose low word is known: rounding rids the float64 product of its error.
+ */
 function highWord(a: number, b: number, low: number): number {
   return Math.round((a * b - low) * 2 ** -32);
 }

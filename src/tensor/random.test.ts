@@ -93,6 +93,30 @@ describe("cudaNoise", () => {
     });
   });
 
+  // Beyond its threads, a GPU's own layout shows.
+  it("gives the numbers that an RTX A4000 printed (pytorch issue 97097)", () => {
+    const x = cudaNoise(14, { threads: 48 * 1536 }).randn([1000, 100]).data;
+    const row = (i: number): number[] => [0, 1, 2, 97, 98, 99].map((j) => x[100 * i + j]!);
+    const printed = {
+      0: [2.8731, 5.2727, 2.9889, 1.6853, 9.6331, 6.6319],
+      997: [8.6297, 2.3137, 6.2596, 7.9358, 4.4697, 2.7475],
+      999: [2.7337, 2.2106, 7.7815, 8.2207, 6.5395, 4.2604],
+    };
+    for (const [i, values] of Object.entries(printed)) {
+      const got = row(Number(i)).map((v) => (5 + v * Math.sqrt(5)).toFixed(4));
+      expect(got).toEqual(values.map((v) => v.toFixed(4)));
+    }
+  });
+
+  it.each([
+    { gpu: "A100", threads: 108 * 2048, tail: [0.1549, -0.6797, -0.1656] },
+    { gpu: "H100", threads: 132 * 2048, tail: [-0.697, -0.778, 0.3267] },
+  ])("gives the numbers that an $gpu printed (pytorch issue 143086)", ({ threads, tail }) => {
+    const x = cudaNoise(1, { threads }).randn([49 * 12 * 112 * 144]).data;
+    const ends = [...x.slice(0, 3), ...x.slice(-3)].map((v) => v.toFixed(4));
+    expect(ends).toEqual([-0.2963, 2.6764, -0.1408, ...tail].map((v) => v.toFixed(4)));
+  });
+
   it("refuses a GPU that holds less than a block", () => {
     expect(() => cudaNoise(0, { threads: 100 })).toThrow(/at least 256, got 100/);
   });

@@ -5,20 +5,27 @@ import { torchGenerator } from "./mt19937.js";
 import { type PhiloxWords, philox4x32 } from "./philox.js";
 import { sizeOf, type Tensor, tensor } from "./tensor.js";
 
-/** A seeded source of standard normal noise. Each call of `randn` draws on where the last one stopped. */
+/**
+ * A seeded source of standard normal noise. Each call of `randn` draws on where the last one
+ * stopped.
+ */
 export interface NoiseSource {
   /** The seed, in [0, 2^64). */
   readonly seed: bigint;
   /** Standard normal numbers of this shape, float32. */
   randn(shape: readonly number[]): Tensor;
-  /** Brownian motion over [t0, t1] that the seed alone determines: draws of `randn` and it do not touch each other. */
+  /**
+   * Brownian motion over [t0, t1] that the seed alone determines: draws of `randn` and it do not
+   * touch each other.
+   */
   brownian(shape: readonly number[], t0: number, t1: number): BrownianMotion;
 }
 
 /**
- * Noise as `torch.randn(shape, generator=torch.Generator().manual_seed(seed))` draws it on the CPU in float32,
- * bit for bit as on x86 with AVX2 or AVX-512 (other builds of PyTorch differ in the last bits).
- * seed: an integer in [-2^63, 2^64); a negative one counts from 2^64 down, as in PyTorch.
+ * Noise as `torch.randn(shape, generator=torch.Generator().manual_seed(seed))` draws it on the CPU
+ * in float32, bit for bit as on x86 with AVX2 or AVX-512 (other builds of PyTorch differ in the
+ * last bits). seed: an integer in [-2^63, 2^64); a negative one counts from 2^64 down, as in
+ * PyTorch.
  */
 export function torchCpuNoise(seed: number | bigint): NoiseSource {
   const bits = seedBits(seed);
@@ -34,15 +41,17 @@ export function torchCpuNoise(seed: number | bigint): NoiseSource {
 /** What of an NVIDIA GPU shows in its random numbers. */
 export interface CudaNoiseOptions {
   /**
-   * Threads that the GPU holds at once: its multiprocessors times the most threads of each (RTX 3090: 82 * 1536,
-   * A100: 108 * 2048, T4: 40 * 1024). Default: no limit, right for every tensor that has no more elements than that.
+   * Threads that the GPU holds at once: its multiprocessors times the most threads of each (RTX
+   * 3090: 82 * 1536, A100: 108 * 2048, T4: 40 * 1024). Default: no limit, right for every tensor
+   * that has no more elements than that.
    */
   readonly threads?: number;
 }
 
 /**
- * Noise as `torch.randn(shape, device="cuda")` draws it after `torch.cuda.manual_seed(seed)`, to about 1e-6 (a GPU
- * takes faster, rougher sines). Source: Philox4x32-10 and Box-Muller of cuRAND, laid out as in PyTorch's
+ * Noise as `torch.randn(shape, device="cuda")` draws it after `torch.cuda.manual_seed(seed)`: the
+ * four digits that GPUs were seen to print (a GPU takes faster, rougher sines, so not every bit).
+ * Source: Philox4x32-10 and Box-Muller of cuRAND, laid out as in PyTorch's
  * aten/src/ATen/native/cuda/DistributionTemplates.h. seed: as for `torchCpuNoise`.
  */
 export function cudaNoise(seed: number | bigint, options: CudaNoiseOptions = {}): NoiseSource {
@@ -68,17 +77,18 @@ export function cudaNoise(seed: number | bigint, options: CudaNoiseOptions = {})
 }
 
 /**
- * Noise for a batch [B, ...]: picture k is drawn from `sources[k]`, as diffusers does with a list of generators.
- * Throws unless there are B sources.
+ * Noise for a batch [B, ...]: picture k is drawn from `sources[k]`, as diffusers does with a list
+ * of generators. Throws unless there are B sources.
  */
 export function randnBatch(sources: readonly NoiseSource[], shape: readonly number[]): Tensor {
   return stack(shape, sources, (source, picture) => source.randn(picture));
 }
 
 /**
- * Noise for stochastic differential equations between sigma `low` and `high`: (from, to) -> the Brownian increment of
- * a batch [B, ...] from one to the other over the square root of their distance, so of variance 1. Picture k moves by
- * the tree of `sources[k]`. Source: k-diffusion `BrownianTreeNoiseSampler` with those seeds.
+ * Noise for stochastic differential equations between sigma `low` and `high`: (from, to) -> the
+ * Brownian increment of a batch [B, ...] from one to the other over the square root of their
+ * distance, so of variance 1. Picture k moves by the tree of `sources[k]`. Source: k-diffusion
+ * `BrownianTreeNoiseSampler` with those seeds.
  */
 export function brownianNoise(
   sources: readonly NoiseSource[],
@@ -127,8 +137,8 @@ function seedBits(seed: number | bigint): bigint {
 const BLOCK = 256;
 
 /**
- * n normal numbers from `counter` on, and the counters used. Thread i draws four numbers a round, for elements
- * i, i + T, i + 2T and i + 3T of T threads, and the next round goes on behind them.
+ * n normal numbers from `counter` on, and the counters used. Thread i draws four numbers a round,
+ * for elements i, i + T, i + 2T and i + 3T of T threads, and the next round goes on behind them.
  */
 function philoxNormals(
   seed: bigint,

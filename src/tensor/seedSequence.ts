@@ -1,6 +1,6 @@
 /*
- * NumPy's SeedSequence: any integers to well mixed 32-bit words. Source: O'Neill 2015, "Developing a
- * seed_seq alternative"; numpy/random/bit_generator.pyx, whose constants these are.
+ * NumPy's SeedSequence: any integers to well mixed 32-bit words. Source: O'Neill 2015, "Developing
+ * a seed_seq alternative"; numpy/random/bit_generator.pyx, whose constants these are.
  */
 
 /** A hash whose multiplier moves on with every word. */
@@ -29,8 +29,9 @@ function wordsOf(value: bigint): number[] {
 }
 
 /**
- * `numpy.random.SeedSequence(entropy, spawn_key=spawnKey, pool_size=poolSize).generate_state(count)`:
- * `count` unsigned 32-bit words. Child k of a sequence has the parent's spawn key with k appended.
+ * `numpy.random.SeedSequence(entropy, spawn_key=spawnKey,
+ * pool_size=poolSize).generate_state(count)`: `count` unsigned 32-bit words. Child k of a sequence
+ * has the parent's spawn key with k appended.
  */
 export function seedSequence(
   entropy: bigint,

@@ -10,14 +10,18 @@ export interface Dpmpp2sAOptions extends KSamplerOptions {
   readonly sNoise?: number | undefined;
 }
 
-/** The first-order step from noise `from` to noise `to`: exact where the denoised picture stays as it is. */
+/**
+ * The first-order step from noise `from` to noise `to`: exact where the denoised picture stays as
+ * it is.
+ */
 function towards(x: Tensor, denoised: Tensor, from: number, to: number): Tensor {
   return add(scale(x, to / from), scale(denoised, 1 - to / from));
 }
 
 /**
- * Ancestral sampling with DPM-Solver++(2S) steps, two network calls each. x in sigma space (alpha 1); levels: sigma
- * falling to 0. Source: Lu et al. 2022 (arXiv 2211.01095), Algorithm 1; k-diffusion `sample_dpmpp_2s_ancestral`.
+ * Ancestral sampling with DPM-Solver++(2S) steps, two network calls each. x in sigma space (alpha
+ * 1); levels: sigma falling to 0. Source: Lu et al. 2022 (arXiv 2211.01095), Algorithm 1;
+ * k-diffusion `sample_dpmpp_2s_ancestral`.
  */
 export async function* dpmpp2sA(
   denoise: Denoiser,

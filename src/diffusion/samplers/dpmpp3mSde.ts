@@ -17,9 +17,9 @@ interface Past {
 }
 
 /**
- * DPM-Solver++(3M) SDE: third-order multistep, one network call a step. x in sigma space (alpha 1); levels: sigma
- * falling to 0. Source: Lu et al. 2022 (arXiv 2211.01095); k-diffusion `sample_dpmpp_3m_sde` with one Brownian seed a
- * picture.
+ * DPM-Solver++(3M) SDE: third-order multistep, one network call a step. x in sigma space (alpha 1);
+ * levels: sigma falling to 0. Source: Lu et al. 2022 (arXiv 2211.01095); k-diffusion
+ * `sample_dpmpp_3m_sde` with one Brownian seed a picture.
  */
 export async function* dpmpp3mSde(
   denoise: Denoiser,
@@ -56,7 +56,10 @@ export async function* dpmpp3mSde(
   }
 }
 
-/** What the derivatives of the estimate, by finite differences over its history, add to the first-order step. */
+/**
+ * What the derivatives of the estimate, by finite differences over its history, add to the
+ * first-order step.
+ */
 function correction(denoised: Tensor, h: number, hEta: number, last: Past, before?: Past): Tensor {
   const phi2 = Math.expm1(-hEta) / hEta + 1;
   const phi3 = phi2 / hEta - 0.5;

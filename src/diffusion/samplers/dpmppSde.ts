@@ -14,14 +14,16 @@ export interface DpmppSdeOptions extends KSamplerOptions {
 
 const { fround } = Math;
 /*
- * Noise is asked for at sigma after its way through log and exp in float32: the Brownian path is fine enough to tell.
+ * Noise is asked for at sigma after its way through log and exp in float32: the Brownian path is
+ * fine enough to tell.
  */
 const timeOf = (sigma: number): number => -fround(Math.log(fround(sigma)));
 const sigmaOf = (time: number): number => fround(Math.exp(-time));
 
 /**
- * DPM-Solver++ (stochastic), two network calls a step. x in sigma space (alpha 1); levels: sigma falling to 0.
- * Source: Lu et al. 2022 (arXiv 2211.01095); k-diffusion `sample_dpmpp_sde` with one Brownian seed a picture.
+ * DPM-Solver++ (stochastic), two network calls a step. x in sigma space (alpha 1); levels: sigma
+ * falling to 0. Source: Lu et al. 2022 (arXiv 2211.01095); k-diffusion `sample_dpmpp_sde` with one
+ * Brownian seed a picture.
  */
 export async function* dpmppSde(
   denoise: Denoiser,

@@ -87,7 +87,8 @@ describe("the latents of k-diffusion", () => {
     const asked = floats(c.queries);
     expect(queries).toHaveLength(asked.length);
     expect(distance(queries, asked)).toBeLessThan(1e-6);
-    // Where the reference's logarithm is off by the last bit, its noise may be that of a neighbouring sigma.
+    // Where the reference's logarithm is off by the last bit, its noise may be that of a
+    // neighbouring sigma.
     const sameNoise = asked.every((sigma, i) => sigma.toFixed(6) === queries[i]!.toFixed(6));
     const errors = steps.map((step, i) => distance(step.x.data, floats(c.after[i]!)));
     expect(errors).toHaveLength(c.after.length);
@@ -129,7 +130,8 @@ describe.each(Object.entries(SAMPLERS))("%s", (name, sampler: KSampler) => {
         levelAt,
       }),
     );
-    // A Brownian path hangs on the seed alone; ancestral draws go on where the source stopped, which is its start here.
+    // A Brownian path hangs on the seed alone; ancestral draws go on where the source stopped,
+    // which is its start here.
     expect(both[2]!.x.data.slice(16)).toEqual(alone[2]!.x.data);
   });
 
