@@ -5,6 +5,8 @@ export interface FileStat {
   readonly kind: "file" | "folder";
   /** Bytes; 0 for a folder. */
   readonly size: number;
+  /** When it was last written, milliseconds since 1970, where the platform knows. */
+  readonly modified?: number;
 }
 
 /** An open file that is being written. Its methods throw "io" when the disk is full or refuses. */

@@ -51,7 +51,10 @@ async function attempt(verb: string, path: string, act: () => Promise<unknown>):
 export async function statOf(path: string): Promise<FileStat | undefined> {
   try {
     const info = await stat(path);
-    return info.isDirectory() ? { kind: "folder", size: 0 } : { kind: "file", size: info.size };
+    const modified = info.mtimeMs;
+    return info.isDirectory()
+      ? { kind: "folder", size: 0, modified }
+      : { kind: "file", size: info.size, modified };
   } catch (error) {
     if (["ENOENT", "ENOTDIR", "ELOOP"].includes(errnoOf(error) ?? "")) return undefined;
     throw await fileError("open", path, error);

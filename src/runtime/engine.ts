@@ -1,0 +1,195 @@
+import { type Bindings, bindShape, evaluateDim, showShape } from "../graph/dim.js";
+import type { Graph } from "../graph/graph.js";
+import type { ComputeType, ShapeFeed } from "../onnx/builder.js";
+import { lower, type PlacedWeight } from "../onnx/lower.js";
+import { encodeModel } from "../onnx/model.js";
+import type { LoweringRules } from "../onnx/rules.js";
+import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
+import { type Tensor, tensor } from "../tensor/tensor.js";
+import { check, invariant, TintypeError } from "../util/errors.js";
+import type { ProgramCache } from "./cache.js";
+import type { Client } from "./client.js";
+import type { SessionSpec, WeightBlob, WireTensors } from "./protocol.js";
+
+/** Where graphs can be run. */
+export type DeviceName = "cpu" | "webgpu" | "cuda" | "coreml" | "dml" | "wasm";
+
+/** A graph that is ready to run, with its weights. Holds engine memory until it is disposed. */
+export interface Program extends AsyncDisposable {
+  /** Runs once; sizes may differ from run to run wherever the graph's shapes are symbols. */
+  run(inputs: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
+}
+
+/** Settings of one program. */
+export interface LoadOptions {
+  /** What messages and the cache call it: "unet of stable-diffusion-v1-5". */
+  readonly label: string;
+}
+
+/** One device with the sessions that live on it. Closing it ends its worker. */
+export interface Engine extends AsyncDisposable {
+  readonly device: DeviceName;
+  /** Compiles a graph over stored weights. Throws "mismatch" when a weight is missing or misshapen. */
+  load(graph: Graph, weights: StoredTensors, options: LoadOptions): Promise<Program>;
+}
+
+/** How one device is driven. */
+export interface DeviceSetup {
+  readonly name: DeviceName;
+  /** ONNX Runtime's name of the execution provider. */
+  readonly provider: string;
+  readonly rules: LoweringRules;
+  readonly compute: ComputeType;
+  readonly threads: number | undefined;
+  /** Session configuration entries. */
+  readonly config: Readonly<Record<string, string>>;
+  /** Compiled programs on disk; undefined where they cannot be kept. */
+  readonly cache: ProgramCache | undefined;
+}
+
+/** Weights whose bytes total less than this are not worth a place in the cache. */
+const CACHE_FROM_BYTES = 32 << 20;
+
+/** Folder that external weights are named relative to: the root, so that any file can be reached. */
+const ROOT = "/";
+
+/** An engine over a connected worker. */
+export function engine(client: Client, setup: DeviceSetup): Engine {
+  return {
+    device: setup.name,
+    load: (graph, weights, options) => loadProgram(client, setup, graph, weights, options),
+    [Symbol.asyncDispose]: () => client.terminate(),
+  };
+}
+
+async function loadProgram(
+  client: Client,
+  setup: DeviceSetup,
+  graph: Graph,
+  weights: StoredTensors,
+  { label }: LoadOptions,
+): Promise<Program> {
+  const { place, blobs } = placeWeights(label, weights);
+  const { onnx, shapeFeeds } = lower(graph, { ...setup, weight: place });
+  const spec: SessionSpec = {
+    model: encodeModel(onnx),
+    blobs: await blobs(),
+    provider: setup.provider,
+    threads: setup.threads,
+    optimization: "all",
+    config: { "session.model_external_initializers_file_folder_path": ROOT, ...setup.config },
+    saveTo: undefined,
+    profile: undefined,
+  };
+  const used = [...graph.params.keys()].map((name) => weights.get(name)!);
+  const bytes = used.reduce((n, w) => n + w.length, 0);
+  const { session } = await explained(label, setup.name, () =>
+    setup.cache && bytes >= CACHE_FROM_BYTES
+      ? setup.cache.load(client, spec, { label, weights: used })
+      : client.request({ kind: "load", spec }, blobBuffers(spec)),
+  );
+  return {
+    async run(inputs) {
+      const feeds = { ...wireInputs(graph, label, inputs) };
+      Object.assign(feeds, wireShapes(shapeFeeds, bindingsOf(graph, label, inputs)));
+      const reply = await explained(label, setup.name, () =>
+        client.request({ kind: "run", session, feeds }),
+      );
+      return Object.fromEntries(
+        Object.entries(reply.outputs).map(([name, { shape, data }]) => {
+          invariant(data instanceof Float32Array, `${label}: output ${name} is not float32`);
+          return [name, tensor(shape, data as Tensor["data"])];
+        }),
+      );
+    },
+    [Symbol.asyncDispose]: async () => {
+      await client.request({ kind: "release", session });
+    },
+  };
+}
+
+const blobBuffers = (spec: SessionSpec): ArrayBuffer[] => spec.blobs.map((b) => b.data.buffer);
+
+/** Weights in files are named by path and offset; others are read when the program is loaded. */
+function placeWeights(
+  label: string,
+  weights: StoredTensors,
+): { place: (name: string) => PlacedWeight; blobs: () => Promise<WeightBlob[]> } {
+  const inMemory = new Map<string, StoredTensor>();
+  return {
+    place(name) {
+      const weight = weights.get(name);
+      check(weight !== undefined, "mismatch", `${label}: the weight "${name}" is missing.`);
+      const { dtype, source, offset, length } = weight;
+      if (source.path !== undefined && length > 0) {
+        const location = source.path.replace(/^\/+/, "");
+        return { dtype, data: { kind: "external", location, offset, length } };
+      }
+      inMemory.set(name, weight);
+      return { dtype, data: { kind: "external", location: name, offset: 0, length } };
+    },
+    blobs: () =>
+      Promise.all(
+        [...inMemory].map(async ([path, { source, offset, length }]) => {
+          // A copy, since the buffer moves to the worker.
+          return { path, data: (await source.read(offset, length)).slice() };
+        }),
+      ),
+  };
+}
+
+/** Rewords what the engine throws: which model, on which device, and what may help. */
+async function explained<T>(label: string, device: DeviceName, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (cause) {
+    if (cause instanceof TintypeError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    if (/alloc|out of memory|bad_alloc/i.test(reason)) {
+      throw new TintypeError(
+        "out-of-memory",
+        `${label}: memory ran out on ${device} (${reason}). Try --low-memory or a smaller picture.`,
+        { cause },
+      );
+    }
+    throw new TintypeError("device", `${label}: ${device} refused (${reason}).`, { cause });
+  }
+}
+
+function wireInputs(
+  graph: Graph,
+  label: string,
+  inputs: Readonly<Record<string, Tensor>>,
+): WireTensors {
+  return Object.fromEntries(
+    [...graph.inputs.keys()].map((name) => {
+      const fed = inputs[name];
+      invariant(fed !== undefined, `${label}: input "${name}" is missing`);
+      return [name, { type: "float32", shape: fed.shape, data: fed.data }];
+    }),
+  );
+}
+
+function bindingsOf(
+  graph: Graph,
+  label: string,
+  inputs: Readonly<Record<string, Tensor>>,
+): Bindings {
+  const bindings: Record<string, number> = {};
+  for (const [name, v] of graph.inputs) {
+    invariant(
+      bindShape(v.shape, inputs[name]!.shape, bindings),
+      `${label}: input "${name}" is [${inputs[name]!.shape}], expected ${showShape(v.shape)}`,
+    );
+  }
+  return bindings;
+}
+
+function wireShapes(feeds: readonly ShapeFeed[], bindings: Bindings): WireTensors {
+  return Object.fromEntries(
+    feeds.map(({ name, dims }) => {
+      const data = BigInt64Array.from(dims, (d) => BigInt(evaluateDim(d, bindings)));
+      return [name, { type: "int64", shape: [dims.length], data }];
+    }),
+  );
+}
