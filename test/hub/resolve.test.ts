@@ -37,12 +37,24 @@ test("a slip in a path gets the nearest name, and never asks the hub", async () 
   await writeFile(join(home.path, "sd15.safetensors"), noise(1));
   const resolve = (ref: string): Promise<string> =>
     message(resolveModel(ref, { platform: { ...local, stat: async () => undefined } }));
-  expect(await resolve("sd15.safetensor")).toMatchInlineSnapshot(`"there is no file or folder "sd15.safetensor". Did you mean "sd15.safetensors"?"`);
-  expect(await resolve("models/postcard")).toMatchInlineSnapshot(`"there is no file or folder "models/postcard", but there is "models/postcards". Name that one, or write hf://models/postcard for the Hugging Face model of this name."`);
-  expect(await resolve("sdxl")).toMatchInlineSnapshot(`"there is no file or folder "sdxl". Name a file, a folder, or a Hugging Face model as owner/name."`);
-  expect(await resolve("owner/name/unet/model.safetensors")).toMatchInlineSnapshot(`"there is no file or folder "owner/name/unet/model.safetensors". A file of a Hugging Face model is written owner/name:unet/model.safetensors."`);
-  expect(await resolve("https://example.test/a.safetensors")).toMatchInlineSnapshot(`""https://example.test/a.safetensors" is no address of http://127.0.0.1:9. Download the file first and name its path."`);
-  expect(await resolve("  ")).toMatchInlineSnapshot(`"the model's name is empty. Name a path or a model."`);
+  expect(await resolve("sd15.safetensor")).toMatchInlineSnapshot(
+    `"there is no file or folder "sd15.safetensor". Did you mean "sd15.safetensors"?"`,
+  );
+  expect(await resolve("models/postcard")).toMatchInlineSnapshot(
+    `"there is no file or folder "models/postcard", but there is "models/postcards". Name that one, or write hf://models/postcard for the Hugging Face model of this name."`,
+  );
+  expect(await resolve("sdxl")).toMatchInlineSnapshot(
+    `"there is no file or folder "sdxl". Name a file, a folder, or a Hugging Face model as owner/name."`,
+  );
+  expect(await resolve("owner/name/unet/model.safetensors")).toMatchInlineSnapshot(
+    `"there is no file or folder "owner/name/unet/model.safetensors". A file of a Hugging Face model is written owner/name:unet/model.safetensors."`,
+  );
+  expect(await resolve("https://example.test/a.safetensors")).toMatchInlineSnapshot(
+    `""https://example.test/a.safetensors" is no address of http://127.0.0.1:9. Download the file first and name its path."`,
+  );
+  expect(await resolve("  ")).toMatchInlineSnapshot(
+    `"the model's name is empty. Name a path or a model."`,
+  );
 });
 
 test("settings come from the environment as in huggingface_hub", async () => {

@@ -49,16 +49,27 @@ export async function fileError(verb: string, path: string, error: unknown): Pro
   if (error instanceof TintypeError || errno === undefined || !/^E[A-Z0-9]+$/.test(errno)) {
     return error;
   }
-  const [code, reason] =
-    errno === "ENOSPC"
-      ? (["io", await diskFull(path)] as const)
-      : (REASONS[errno] ?? (["io", `${(error as Error).message}.`] as const));
+  const [code, reason] = await reasonFor(errno, verb, path, (error as Error).message);
   return new TintypeError(code, `cannot ${verb} ${path}: ${reason}`, { cause: error });
 }
 
+async function reasonFor(
+  errno: string,
+  verb: string,
+  path: string,
+  message: string,
+): Promise<readonly [ErrorCode, string]> {
+  if (errno === "ENOSPC") return ["io", await diskFull(path)];
+  if (errno === "ENOENT" && verb === "write") {
+    const folder = dirname(resolve(path));
+    return ["not-found", `the folder ${folder} does not exist. Make it, or choose another place.`];
+  }
+  return REASONS[errno] ?? ["io", `${message}.`];
+}
+
 async function diskFull(path: string): Promise<string> {
-  const free = await freeSpace(dirname(resolve(path)));
-  const left = free === undefined ? "" : ` (${formatBytes(free)} free)`;
   const folder = dirname(resolve(path));
+  const free = await freeSpace(folder);
+  const left = free === undefined ? "" : ` (${formatBytes(free)} free)`;
   return `the disk of ${folder} is full${left}. Free some space, or choose another place.`;
 }
