@@ -1,0 +1,26 @@
+export { checkWeights, type Manifest, weightDifferences } from "./checkWeights.js";
+export { openClipRules, transformersClipRules } from "./clipKeys.js";
+export { FAMILY_TITLES, type Finding, findFamily, type ModelFamily } from "./families.js";
+export {
+  type ComponentSummary,
+  type FileSummary,
+  inspectFile,
+  inspectModel,
+  type Manifests,
+  type ModelSummary,
+  summarize,
+  type TensorSummary,
+} from "./inspect.js";
+export { type KeyMap, type KeyRule, keyMap, mapKeys, type Named, type View } from "./keyMap.js";
+export { type LoadOptions, loadModelFiles } from "./load.js";
+export { predictionFromProbe, withPrediction } from "./prediction.js";
+export type {
+  Component,
+  IgnoredKeys,
+  ModelFiles,
+  Prediction,
+  TokenizerFiles,
+} from "./types.js";
+export { ldmUNetRules, type UNetLayout } from "./unetKeys.js";
+export { diffusersVaeRules, ldmVaeRules, type VaeLayout } from "./vaeKeys.js";
+export { findWeights, type WeightFiles } from "./weightFiles.js";
