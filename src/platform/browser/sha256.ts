@@ -1,11 +1,11 @@
 import type { Hasher } from "../types.js";
 
 /** First `count` primes' roots: the fractional 32 bits of p^(1/root). */
-function primeRoots(count: number, root: 2 | 3): Uint32Array {
+function primeRoots(count: number, root: 2 | 3): Int32Array {
   const primes: number[] = [];
   for (let n = 2; primes.length < count; n++) if (primes.every((p) => n % p !== 0)) primes.push(n);
   const fraction = (x: number): number => (x - Math.floor(x)) * 2 ** 32;
-  return Uint32Array.from(primes, (p) => fraction(root === 2 ? Math.sqrt(p) : Math.cbrt(p)));
+  return Int32Array.from(primes, (p) => fraction(root === 2 ? Math.sqrt(p) : Math.cbrt(p)) | 0);
 }
 
 const BLOCK = 64;
@@ -17,7 +17,7 @@ const BLOCK = 64;
 export function sha256(): Hasher {
   const k = primeRoots(64, 3);
   const state = primeRoots(8, 2);
-  const w = new Uint32Array(64);
+  const w = new Int32Array(64);
   const rest = new Uint8Array(BLOCK);
   let length = 0;
   const update = (chunk: Uint8Array): void => {
@@ -43,7 +43,9 @@ export function sha256(): Hasher {
       view.setUint32(padding.byteLength - 8, Math.floor(bits / 2 ** 32));
       view.setUint32(padding.byteLength - 4, bits % 2 ** 32);
       update(padding);
-      return Promise.resolve(Array.from(state, (x) => x.toString(16).padStart(8, "0")).join(""));
+      return Promise.resolve(
+        Array.from(state, (x) => (x >>> 0).toString(16).padStart(8, "0")).join(""),
+      );
     },
   };
 }
@@ -52,9 +54,9 @@ const rotate = (x: number, n: number): number => (x >>> n) | (x << (32 - n));
 
 /** One block of 64 bytes into the state, in the letters of FIPS 180-4. */
 function compress(
-  state: Uint32Array,
-  k: Uint32Array,
-  w: Uint32Array,
+  state: Int32Array,
+  k: Int32Array,
+  w: Int32Array,
   bytes: Uint8Array,
   at: number,
 ): void {
@@ -63,16 +65,23 @@ function compress(
     w[t] = (bytes[i]! << 24) | (bytes[i + 1]! << 16) | (bytes[i + 2]! << 8) | bytes[i + 3]!;
   }
   for (let t = 16; t < 64; t++) {
-    const [x, y] = [w[t - 15]!, w[t - 2]!];
+    const x = w[t - 15]!;
+    const y = w[t - 2]!;
     const s0 = rotate(x, 7) ^ rotate(x, 18) ^ (x >>> 3);
     const s1 = rotate(y, 17) ^ rotate(y, 19) ^ (y >>> 10);
-    w[t] = w[t - 16]! + s0 + w[t - 7]! + s1;
+    w[t] = (((w[t - 16]! + s0) | 0) + ((w[t - 7]! + s1) | 0)) | 0;
   }
-  let [a, b, c, d] = [state[0]!, state[1]!, state[2]!, state[3]!];
-  let [e, f, g, h] = [state[4]!, state[5]!, state[6]!, state[7]!];
+  let a = state[0]!;
+  let b = state[1]!;
+  let c = state[2]!;
+  let d = state[3]!;
+  let e = state[4]!;
+  let f = state[5]!;
+  let g = state[6]!;
+  let h = state[7]!;
   for (let t = 0; t < 64; t++) {
     const s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
-    const t1 = (h + s1 + ((e & f) ^ (~e & g)) + k[t]! + w[t]!) | 0;
+    const t1 = (((h + s1) | 0) + ((((e & f) ^ (~e & g)) + ((k[t]! + w[t]!) | 0)) | 0)) | 0;
     const s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
     const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
     h = g;
@@ -84,6 +93,12 @@ function compress(
     b = a;
     a = (t1 + t2) | 0;
   }
-  const sums = [a, b, c, d, e, f, g, h];
-  for (let i = 0; i < 8; i++) state[i] = state[i]! + sums[i]!;
+  state[0] = state[0]! + a;
+  state[1] = state[1]! + b;
+  state[2] = state[2]! + c;
+  state[3] = state[3]! + d;
+  state[4] = state[4]! + e;
+  state[5] = state[5]! + f;
+  state[6] = state[6]! + g;
+  state[7] = state[7]! + h;
 }
