@@ -11,7 +11,8 @@ writes test/golden/formats/:
   *.ckpt               one state dict saved in several ways; expected.safetensors has the values
   hostile.ckpt         asks for os.system, as an attack would
   casts.safetensors    float32 values and what PyTorch rounds them to in f16 and bf16
-The checkpoints' classes stand in for Lightning's, which need not be installed.
+Legacy checkpoints name their storages after addresses in memory, so their bytes differ from run to
+run; their values do not. The checkpoints' classes stand in for Lightning's, which need not be installed.
 """
 
 import argparse
@@ -95,6 +96,8 @@ def crafted() -> dict[str, bytes]:
         "scalar": file({"a": t("F32", [], 0, 4)}, bytes(4)),
         "zero elements": file({"a": t("F32", [0, 3], 0, 0)}),
         "zero elements at the end": file({"a": t("F32", [0], 4, 4), "b": t("F32", [1], 0, 4)}, bytes(4)),
+        "zero elements at the start, listed last": file(
+            {"b": t("F32", [1], 0, 4), "a": t("F32", [0], 0, 0)}, bytes(4)),
         "zero elements inside": file({"a": t("F32", [0], 2, 2), "b": t("F32", [1], 0, 4)}, bytes(4)),
         "unaligned data": file(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]} }', bytes(4)),
         "empty name": file({"": t("U8", [1], 0, 1)}, b"1"),
@@ -223,7 +226,8 @@ def checkpoints() -> None:
     with zipfile.ZipFile(OUT / "flat-protocol5.ckpt") as old:
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
             for info in old.infolist():
-                new.writestr(info.filename, old.read(info))
+                plain = zipfile.ZipInfo(info.filename)  # dated 1980, as torch does
+                new.writestr(plain, old.read(info), zipfile.ZIP_DEFLATED)
     (OUT / "deflated.ckpt").write_bytes(packed.getvalue())
 
 

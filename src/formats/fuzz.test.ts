@@ -163,59 +163,72 @@ const opcode: fc.Arbitrary<string> = fc.oneof(
     .map((name) => `c${name}\n`),
 );
 
-function crc32(bytes: Bytes): number {
-  let crc = -1;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let k = 0; k < 8; k++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
-  return ~crc >>> 0;
+function fields(size: number, ...values: readonly (readonly [number, number])[]): Buffer {
+  const out = Buffer.alloc(size);
+  for (const [at, value] of values) out.writeUInt32LE(value, at);
+  return out;
 }
 
-/** A stored zip of these entries, as torch.save lays it out. */
-function zipOf(entries: Readonly<Record<string, Bytes>>): Bytes {
+/** A zip64 extra field: sizes and offset in 64 bits. */
+function extra64(length: number, offset: number): Buffer {
+  const extra = Buffer.alloc(28);
+  extra.writeUInt16LE(1, 0);
+  extra.writeUInt16LE(24, 2);
+  for (const [i, value] of [length, length, offset].entries()) {
+    extra.writeBigUInt64LE(BigInt(value), 4 + 8 * i);
+  }
+  return extra;
+}
+
+/** A stored zip of these entries; with `is64`, all that can stand in zip64 records stands there. */
+function zipOf(entries: Readonly<Record<string, Bytes>>, is64 = false): Bytes {
+  const full = 0xffffffff;
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
-  let offset = 0;
+  let start = 0;
   for (const [name, bytes] of Object.entries(entries)) {
-    const common = Buffer.alloc(26);
-    common.writeUInt16LE(20, 0);
-    common.writeUInt32LE(crc32(bytes), 10);
-    common.writeUInt32LE(bytes.length, 14);
-    common.writeUInt32LE(bytes.length, 18);
-    common.writeUInt16LE(name.length, 22);
-    const local = Buffer.concat([Buffer.from("PK\x03\x04"), common, Buffer.from(name), bytes]);
-    const tail = Buffer.alloc(14);
-    tail.writeUInt32LE(offset, 10);
-    directory.push(
-      Buffer.concat([Buffer.from("PK\x01\x02\x14\0"), common, tail, Buffer.from(name)]),
+    const size = is64 ? full : bytes.length;
+    const extra = is64 ? extra64(bytes.length, start) : Buffer.alloc(0);
+    const lengths = name.length | (extra.length << 16);
+    const local = fields(
+      30,
+      [0, 0x04034b50],
+      [18, bytes.length],
+      [22, bytes.length],
+      [26, name.length],
     );
-    parts.push(local);
-    offset += local.length;
+    const offset = is64 ? full : start;
+    const row = fields(46, [0, 0x02014b50], [20, size], [24, size], [28, lengths], [42, offset]);
+    directory.push(row, Buffer.from(name), extra);
+    parts.push(local, Buffer.from(name), Buffer.from(bytes));
+    start += local.length + name.length + bytes.length;
   }
   const list = Buffer.concat(directory);
-  const end = Buffer.alloc(22);
-  end.write("PK\x05\x06");
-  end.writeUInt16LE(directory.length, 8);
-  end.writeUInt16LE(directory.length, 10);
-  end.writeUInt32LE(list.length, 12);
-  end.writeUInt32LE(offset, 16);
-  return new Uint8Array(Buffer.concat([...parts, list, end]));
+  const count = Object.keys(entries).length;
+  const end64 = fields(56, [0, 0x06064b50], [32, count], [40, list.length], [48, start]);
+  const locator = fields(20, [0, 0x07064b50], [8, start + list.length]);
+  const end = is64
+    ? fields(22, [0, 0x06054b50], [8, full], [12, full], [16, full])
+    : fields(22, [0, 0x06054b50], [8, count | (count << 16)], [12, list.length], [16, start]);
+  const tail = is64 ? [end64, locator, end] : [end];
+  return new Uint8Array(Buffer.concat([...parts, list, ...tail]));
 }
 
-function checkpoint(pickle: string): Bytes {
+function checkpoint(pickle: string, is64 = false): Bytes {
   const bytes = new Uint8Array(Buffer.from(pickle, "latin1"));
-  return zipOf({ "m/data.pkl": bytes, "m/data/0": new Uint8Array(64) });
+  return zipOf({ "m/data.pkl": bytes, "m/data/0": new Uint8Array(64) }, is64);
 }
 
 const STORAGE = "(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x10tQ";
 const tensorOf = (offset: string, shape: string, stride: string): string =>
   `}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n(${STORAGE}${offset}(${shape}t(${stride}t\x89NtRs.`;
 
+const ZIP64 = checkpoint(tensorOf("K\x04", "K\x03K\x02", "K\x02K\x01"), true);
+
 describe("the parsers, fed with anything", () => {
   it("survive damaged files", async () => {
     const damaged = fc
-      .tuple(fc.constantFrom(...SEEDS), fc.array(mutation, { minLength: 1, maxLength: 4 }))
+      .tuple(fc.constantFrom(...SEEDS, ZIP64), fc.array(mutation, { minLength: 1, maxLength: 4 }))
       .map(([seed, mutations]) => mutations.reduce((bytes, mutate) => mutate(bytes), seed));
     await fc.assert(
       fc.asyncProperty(damaged, (bytes) => survives(readTensorFile, bytes)),
@@ -304,11 +317,13 @@ describe("the parsers, fed with anything", () => {
 });
 
 describe("the parsers, attacked", () => {
-  it("read the tensor that the attacks are built from", async () => {
-    const file = await readTorchCheckpoint(
-      memorySource("m", checkpoint(tensorOf("K\x04", "K\x03K\x02", "K\x02K\x01"))),
-    );
-    expect([...file.tensors]).toMatchObject([["w", { dtype: "f32", shape: [3, 2], length: 24 }]]);
+  it.each([false, true])("read the tensor that they are built from; zip64: %s", async (is64) => {
+    const bytes = checkpoint(tensorOf("K\x04", "K\x03K\x02", "K\x02K\x01"), is64);
+    const file = await readTorchCheckpoint(watched(bytes));
+    const offset = Buffer.from(bytes).indexOf("m/data/0") + 8 + 16;
+    expect([...file.tensors]).toMatchObject([
+      ["w", { dtype: "f32", shape: [3, 2], offset, length: 24 }],
+    ]);
   });
 
   it.each([

@@ -51,6 +51,40 @@ describe("unpickle", () => {
     expect([...value]).toEqual([["aA\n\t\\'", 1], ["q", 12], ...items]);
   });
 
+  it("keeps an object's class and state, by every way of making one", () => {
+    const state = "(dp0\nS'seed'\nI1\nsb.";
+    const ways = [
+      `ccopy_reg\n_reconstructor\n(cargparse\nNamespace\nc__builtin__\nobject\nNtR${state}`,
+      `cargparse\nNamespace\n)R${state}`,
+      `cargparse\nNamespace\n)\x81${state}`,
+      `cargparse\nNamespace\n)}\x92${state}`,
+      `(iargparse\nNamespace\n${state}`,
+      `(cargparse\nNamespace\no${state}`,
+    ];
+    const record = {
+      kind: "record",
+      name: "argparse.Namespace",
+      args: [],
+      state: new Map([["seed", 1]]),
+    };
+    for (const way of ways) expect(run(ops(way))).toEqual(record);
+  });
+
+  it("drops what goes into a class that may be a dict or a list", () => {
+    const value = run(
+      ops("comegaconf.listconfig\nListConfig\n)\x81(K\x01K\x02e(K\x01K\x02uK\x03a."),
+    );
+    expect(value).toMatchObject({ kind: "record", name: "omegaconf.listconfig.ListConfig" });
+  });
+
+  it("makes the containers that Python's own classes are", () => {
+    expect(run(ops("ccollections\nOrderedDict\n((K\x01K\x02tl\x85R."))).toEqual(new Map([[1, 2]]));
+    expect(run(ops("c__builtin__\nset\n](K\x01K\x01e\x85R."))).toEqual(new Set([1]));
+    expect(run(ops("c_codecs\nencode\n(X\x02\0\0\0\xc3\xbfU\x06latin1tR."))).toEqual(
+      new Uint8Array([255]),
+    );
+  });
+
   it("keeps sharing and cycles", () => {
     const value = run(ops("]q\0h\0a.")) as PickleValue[];
     expect(value[0]).toBe(value);

@@ -92,6 +92,11 @@ describe("readSafetensors", () => {
     await readSafetensors(memorySource("m", file(`{"a":${one.replace("}", ',"x":"a:"}')}}`, 1)));
   });
 
+  it("does not take what every object inherits for a dtype", async () => {
+    const source = memorySource("m", file({ a: entry("constructor", [1], [0, 4]) }, 4));
+    await expect(readSafetensors(source)).rejects.toMatchObject({ code: "unsupported" });
+  });
+
   it("says who, what was expected, what was got and what to do", async () => {
     const messages = [
       file({ a: entry("F32", [2, 2], [0, 12]) }, 12),

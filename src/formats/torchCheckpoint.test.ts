@@ -35,6 +35,26 @@ async function expectSameTensors(file: TensorFile): Promise<void> {
   }
 }
 
+/** A legacy file: a storage of the floats 10 to 19, and w, three elements of a view of it. */
+function legacyView(start: number, length: number): Bytes {
+  const magic = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+  const view = `(U\x01vK${String.fromCharCode(start)}K${String.fromCharCode(length)}t`;
+  const storage = `(U\x07storagectorch\nFloatStorage\nU\x01kU\x03cpuK\x0a${view}tQ`;
+  const tensor = `ctorch._utils\n_rebuild_tensor\n(${storage}K\0K\x03\x85K\x01\x85tR`;
+  const pickles = [
+    magic,
+    "M\xe9\x03.",
+    "}U\x0dlittle_endian\x88s.",
+    `}U\x01w${tensor}s.`,
+    "]U\x01ka.",
+  ];
+  const data = new Float32Array(12);
+  new DataView(data.buffer).setBigInt64(0, 10n, true);
+  for (let i = 0; i < 10; i++) data[2 + i] = 10 + i;
+  const head = Buffer.from(pickles.join(""), "latin1");
+  return new Uint8Array(Buffer.concat([head, Buffer.from(data.buffer)]));
+}
+
 const CHECKPOINTS = [
   "lightning.ckpt",
   "lightning-legacy.ckpt",
@@ -137,6 +157,22 @@ describe("readTorchCheckpoint", () => {
     const bytes = new Uint8Array([...bytesOf("lightning.ckpt"), ...Buffer.from("hello")]);
     new DataView(bytes.buffer).setUint16(bytes.length - 5 - 2, 5, true);
     await expectSameTensors(await readTorchCheckpoint(memorySource("c", bytes)));
+  });
+
+  it("reads a view of a legacy storage", async () => {
+    const source = memorySource("m", legacyView(2, 3));
+    const { tensors } = await readTorchCheckpoint(source);
+    expect([...(await readTensor(tensors.get("w")!)).data]).toEqual([12, 13, 14]);
+    await errorOf(memorySource("m", legacyView(8, 3)));
+    await errorOf(memorySource("m", legacyView(2, 2)));
+  });
+
+  it("refuses a legacy storage that has another size than its pickle says", async () => {
+    const bytes = bytesOf("lightning-legacy.ckpt");
+    const { tensors } = await readTorchCheckpoint(memorySource("m", bytes.slice()));
+    bytes[tensors.get("model.weight")!.offset - 8] = 99;
+    const { message } = await errorOf(memorySource("m.ckpt", bytes));
+    expect(message).toMatch(/^m\.ckpt: storage \d+ should have 24 elements, got 99\./);
   });
 
   it("refuses a storage that is missing from the archive", async () => {

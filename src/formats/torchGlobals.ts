@@ -220,6 +220,7 @@ const CONTAINERS: ReadonlyMap<string, Make> = new Map([
 
 /** Classes whose instances are kept unread: what trainers leave in a checkpoint beside the weights. */
 const RECORDS: ReadonlySet<string> = new Set([
+  "builtins.object",
   "argparse.Namespace",
   "typing.Any",
   "pathlib.Path",
