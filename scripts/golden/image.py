@@ -3,13 +3,13 @@
     PYTHONPATH=<diffusers>/src python scripts/golden/image.py test/golden/image
 
 Writes resize.json (Image.resize, every filter), decode.json and files/ (load_image: exif_transpose, then convert("RGB")),
-tensors.json (VaeImageProcessor). Made with Pillow 12.3.0 (libjpeg-turbo 3.1, libwebp 1.6), numpy 2.4, Python 3.11.
+tensors.json (VaeImageProcessor), text.png (PngInfo). Made with Pillow 12.3.0 (libjpeg-turbo 3.1, libwebp 1.6), numpy 2.4, Python 3.11.
 Pictures come from a seeded congruential generator that the tests have too. Tolerance: none; for lossy files decoded by
 another build of the same libraries the test states it.
 """
 import base64, hashlib, io, json, os, struct, sys, zlib
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 OUT = sys.argv[1]
 os.makedirs(f"{OUT}/files", exist_ok=True)
@@ -62,6 +62,7 @@ def swapped_profile():
     tags = {bytes(profile[132 + 12 * i:136 + 12 * i]): 132 + 12 * i for i in range(struct.unpack(">I", profile[128:132])[0])}
     r, g = tags[b"rXYZ"], tags[b"gXYZ"]
     profile[r + 4:r + 12], profile[g + 4:g + 12] = bytes(profile[g + 4:g + 12]), bytes(profile[r + 4:r + 12])
+    profile[24:36] = bytes(12)  # the time at which it was made
     return bytes(profile)
 
 
@@ -149,6 +150,16 @@ def tensor_cases():
         yield {"name": f"mask {mode}", **{k: "".join(str(int(v)) for v in t.flatten()) for k, t in (("mask", m), ("small", small), ("odd", odd))}}
 
 
+def text_png():
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", "café, 1girl\nSteps: 20")
+    info.add_text("zipped", "déjà vu " * 40, zip=True)
+    info.add_text("utf8", "猫 🎨 Ω")
+    info.add_itxt("utf8 zipped", "猫" * 99, zip=True)
+    Image.new("RGB", (2, 2)).save(f"{OUT}/text.png", pnginfo=info)
+
+
+text_png()
 lines("resize.json", resize_cases())
 lines("decode.json", decode_cases())
 lines("tensors.json", tensor_cases())

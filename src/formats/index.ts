@@ -1,3 +1,10 @@
+export {
+  formatParameters,
+  type Parameters,
+  type ParametersToWrite,
+  parseParameters,
+} from "./parameters.js";
+export { encodePng, readPngText } from "./png.js";
 export { readTensorFile } from "./readTensorFile.js";
 export { readSafetensors } from "./safetensors.js";
 export { storedChunks, type TensorToWrite, writeSafetensors } from "./safetensorsWriter.js";

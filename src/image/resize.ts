@@ -59,32 +59,27 @@ function taps(inSize: number, outSize: number, { support, weight }: Filter): Tap
   return { start, weights };
 }
 
-/** One pass along the axis of `outSize`; `step` bytes lie between its neighbours, `lines` cross it. */
-interface Pass {
-  readonly outSize: number;
-  readonly lines: number;
-  /** Byte offset of a line in the input and in the output. */
-  readonly lineIn: (line: number) => number;
-  readonly lineOut: (line: number) => number;
-  readonly step: number;
-  readonly outLength: number;
-}
-
-function resamplePass(
+/** Resamples the middle axis of `data`, which is [outer, inSize, inner]. */
+function resampleAxis(
   data: Uint8Array,
-  pass: Pass,
+  outer: number,
+  inSize: number,
+  inner: number,
   { start, weights }: Taps,
 ): Uint8Array<ArrayBuffer> {
   // Uint8ClampedArray does the clipping to 0..255.
-  const out = new Uint8ClampedArray(pass.outLength);
-  for (let line = 0; line < pass.lines; line++) {
-    const [from, to] = [pass.lineIn(line), pass.lineOut(line)];
-    for (let i = 0; i < pass.outSize; i++) {
-      const w = weights[i]!;
-      let sum = 1 << (PRECISION - 1);
-      let at = from + start[i]! * pass.step;
-      for (let k = 0; k < w.length; k++, at += pass.step) sum += data[at]! * w[k]!;
-      out[to + i * pass.step] = sum >> PRECISION;
+  const out = new Uint8ClampedArray(outer * weights.length * inner);
+  let to = 0;
+  for (let o = 0; o < outer; o++) {
+    for (const [i, w] of weights.entries()) {
+      const from = (o * inSize + start[i]!) * inner;
+      for (let j = 0; j < inner; j++) {
+        let sum = 1 << (PRECISION - 1);
+        for (let k = 0, at = from + j; k < w.length; k++, at += inner) {
+          sum = (sum + Math.imul(data[at]!, w[k]!)) | 0;
+        }
+        out[to++] = sum >> PRECISION;
+      }
     }
   }
   return new Uint8Array(out.buffer);
@@ -103,31 +98,13 @@ function resample(
   height: number,
   filter: Filter,
 ): Plane {
-  let { data } = image;
-  const { width: w, height: h } = image;
-  if (width !== w) {
-    const pass: Pass = {
-      outSize: width,
-      lines: h * channels,
-      lineIn: (line) => Math.trunc(line / channels) * w * channels + (line % channels),
-      lineOut: (line) => Math.trunc(line / channels) * width * channels + (line % channels),
-      step: channels,
-      outLength: h * width * channels,
-    };
-    data = resamplePass(data, pass, taps(w, width, filter));
-  }
-  if (height !== h) {
-    const pass: Pass = {
-      outSize: height,
-      lines: width * channels,
-      lineIn: (line) => line,
-      lineOut: (line) => line,
-      step: width * channels,
-      outLength: height * width * channels,
-    };
-    data = resamplePass(data, pass, taps(h, height, filter));
-  }
-  return { width, height, data };
+  const { width: w, height: h, data } = image;
+  const rows = width === w ? data : resampleAxis(data, h, w, channels, taps(w, width, filter));
+  return {
+    width,
+    height,
+    data: height === h ? rows : resampleAxis(rows, 1, h, width * channels, taps(h, height, filter)),
+  };
 }
 
 /** Nearest input index of every output; positions are summed up, as the reference does. */

@@ -9,26 +9,34 @@ export type Merge = readonly [left: string, right: string];
 /** What CLIP's vocabulary writes after the last token of a word. */
 export const END_OF_WORD = "</w>";
 
-/** Rank and result of every merge, by the ids of the pair. */
-function mergeTable(
-  vocab: Vocabulary,
-  merges: readonly Merge[],
-): Map<number, Map<number, number[]>> {
-  const table = new Map<number, Map<number, number[]>>();
-  for (const [rank, [left, right]] of merges.entries()) {
-    const ids = [left, right, left + right].map((token) => {
-      const id = vocab.get(token);
-      if (id !== undefined) return id;
-      throw new TintypeError(
-        "bad-file",
-        `tokenizer: merge ${rank + 1} ("${left} ${right}") needs the token "${token}", which the ` +
-          "vocabulary lacks. Are vocab.json and merges.txt from the same model?",
-      );
-    });
-    const row = table.get(ids[0]!) ?? new Map<number, number[]>();
-    table.set(ids[0]!, row.set(ids[1]!, [rank, ids[2]!]));
+/** Rank and result of a merge, by one number that stands for the pair of ids. */
+interface MergeTable {
+  readonly key: (left: number, right: number) => number;
+  readonly rank: ReadonlyMap<number, number>;
+  /** Id of the merged token, by rank. */
+  readonly merged: Int32Array;
+}
+
+function mergeTable(vocab: Vocabulary, merges: readonly Merge[]): MergeTable {
+  const idOf = (token: string, rank: number): number => {
+    const id = vocab.get(token);
+    if (id !== undefined) return id;
+    throw new TintypeError(
+      "bad-file",
+      `tokenizer: merge ${rank + 1} ("${merges[rank]!.join(" ")}") needs the token "${token}", which ` +
+        "the vocabulary lacks. Are vocab.json and merges.txt from the same model?",
+    );
+  };
+  let width = 1;
+  for (const id of vocab.values()) width = Math.max(width, id + 1);
+  const key = (left: number, right: number): number => left * width + right;
+  const rank = new Map<number, number>();
+  const merged = new Int32Array(merges.length);
+  for (const [i, [left, right]] of merges.entries()) {
+    rank.set(key(idOf(left, i), idOf(right, i)), i);
+    merged[i] = idOf(left + right, i);
   }
-  return table;
+  return { key, rank, merged };
 }
 
 /**
@@ -41,10 +49,9 @@ export function bytePairEncoder(
   merges: readonly Merge[],
   unknown: number,
 ): (word: string) => number[] {
-  const table = mergeTable(vocab, merges);
+  const { key, rank, merged } = mergeTable(vocab, merges);
   const rankOf = (left: number, right: number | undefined): number =>
-    (right === undefined ? undefined : table.get(left)?.get(right)?.[0]) ??
-    Number.POSITIVE_INFINITY;
+    (right === undefined ? undefined : rank.get(key(left, right))) ?? Number.POSITIVE_INFINITY;
 
   return (word) => {
     const chars = [...word];
@@ -55,10 +62,10 @@ export function bytePairEncoder(
       let best = 0;
       for (let i = 1; i < ranks.length; i++) if (ranks[i]! < ranks[best]!) best = i;
       if (ranks[best] === Number.POSITIVE_INFINITY) return ids;
-      const merged = table.get(ids[best]!)!.get(ids[best + 1]!)![1]!;
-      ids.splice(best, 2, merged);
-      ranks.splice(best, 2, rankOf(merged, ids[best + 1]));
-      if (best > 0) ranks[best - 1] = rankOf(ids[best - 1]!, merged);
+      const id = merged[ranks[best]!]!;
+      ids.splice(best, 2, id);
+      ranks.splice(best, 2, rankOf(id, ids[best + 1]));
+      if (best > 0) ranks[best - 1] = rankOf(ids[best - 1]!, id);
     }
   };
 }

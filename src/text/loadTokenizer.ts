@@ -17,6 +17,9 @@ export interface TokenizerFiles {
   readonly specialTokensMap?: unknown;
 }
 
+// Pairs of ids must fit into one exact number.
+const MAX_ID = 2 ** 26;
+
 type Json = Readonly<Record<string, unknown>>;
 
 const DEFAULT_TOKENS: Json = {
@@ -50,7 +53,7 @@ function readVocabulary(file: string, value: unknown): Vocabulary {
   check(entries.length > 0, "bad-file", `${file}: the vocabulary is empty.`);
   for (const [token, id] of entries) {
     check(
-      typeof id === "number" && Number.isInteger(id) && id >= 0,
+      typeof id === "number" && Number.isInteger(id) && id >= 0 && id < MAX_ID,
       "bad-file",
       `${file}: expected an integer id for the token ${JSON.stringify(token)}, got ${String(id)}.`,
     );

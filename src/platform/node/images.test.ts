@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { crc32 } from "../../formats/png.js";
 import { decodeMask, decodePicture } from "./images.js";
 
 interface Case {
@@ -44,8 +45,10 @@ describe("what is no picture", () => {
   };
   /** A PNG header that promises 60000 x 60000 pixels. */
   const bomb = Uint8Array.from(file("rgb.png"));
-  new DataView(bomb.buffer).setUint32(16, 60000);
-  new DataView(bomb.buffer).setUint32(20, 60000);
+  const view = new DataView(bomb.buffer);
+  view.setUint32(16, 60000);
+  view.setUint32(20, 60000);
+  view.setUint32(29, crc32(bomb.subarray(12, 29)));
 
   it.each([
     ["an empty file", new Uint8Array(0), /x\.png: cannot be read as a picture/],
@@ -54,7 +57,7 @@ describe("what is no picture", () => {
     ["half a PNG", cut("rgb.png", 0.5), /x\.png: cannot be read/],
     ["half a JPEG", cut("noise.jpg", 0.7), /x\.png: cannot be read/],
     ["half a WebP", cut("lossless-alpha.webp", 0.5), /x\.png: cannot be read/],
-    ["a decompression bomb", bomb, /x\.png: (60000x60000 pixels|cannot be read)/],
+    ["a decompression bomb", bomb, /x\.png: 60000x60000 pixels are more than the/],
   ])("%s is a bad file", async (_, data, message) => {
     await expect(decodePicture(data, "x.png")).rejects.toMatchObject({
       code: "bad-file",
