@@ -2,5 +2,6 @@ export * from "./composites.js";
 export * from "./dim.js";
 export { type Array64, type Environment, evaluate } from "./evaluate.js";
 export * from "./graph.js";
+export { peakActivationBytes } from "./liveness.js";
 export * from "./ops.js";
 export * from "./value.js";

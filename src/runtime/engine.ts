@@ -24,6 +24,8 @@ export interface Program extends AsyncDisposable {
 export interface LoadOptions {
   /** What messages and the cache call it: "unet of stable-diffusion-v1-5". */
   readonly label: string;
+  /** Computes in float32 even where the device would take half precision. */
+  readonly fullPrecision?: boolean;
 }
 
 /** One device with the sessions that live on it. Closing it ends its worker. */
@@ -67,10 +69,11 @@ async function loadProgram(
   setup: DeviceSetup,
   graph: Graph,
   weights: StoredTensors,
-  { label }: LoadOptions,
+  { label, fullPrecision = false }: LoadOptions,
 ): Promise<Program> {
   const { place, blobs } = placeWeights(label, weights);
-  const { onnx, shapeFeeds } = lower(graph, { ...setup, weight: place });
+  const compute = fullPrecision ? "f32" : setup.compute;
+  const { onnx, shapeFeeds } = lower(graph, { rules: setup.rules, compute, weight: place });
   const spec: SessionSpec = {
     model: encodeModel(onnx),
     blobs: await blobs(),

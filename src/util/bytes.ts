@@ -54,11 +54,15 @@ export async function readText(source: ByteSource): Promise<string> {
 
 /** The whole file as JSON. Throws "bad-file" when it is none. */
 export async function readJson(source: ByteSource): Promise<unknown> {
-  const text = await readText(source);
+  return parseJson(source.name, await readText(source));
+}
+
+/** The JSON value of a file's text. Throws "bad-file" when it is none. */
+export function parseJson(name: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new TintypeError("bad-file", `${source.name}: not valid JSON (${reason}).`, { cause });
+    throw new TintypeError("bad-file", `${name}: not valid JSON (${reason}).`, { cause });
   }
 }

@@ -1,0 +1,37 @@
+import { type Bindings, evaluateDim } from "./dim.js";
+import type { Graph } from "./graph.js";
+import { isOp, topological, type Value } from "./value.js";
+
+/** Results that share their input's memory. */
+const VIEWS: ReadonlySet<string> = new Set(["reshape"]);
+
+/**
+ * Bytes of results that are alive at once when a graph runs in order, each freed after its last
+ * use: what a run needs beside the weights, if compositions run fused. Floats take 4 bytes.
+ */
+export function peakActivationBytes(graph: Graph, bindings: Bindings): number {
+  const order = topological(Object.values(graph.outputs));
+  const owner = new Map<Value, Value>();
+  const lastUse = new Map<Value, number>();
+  order.forEach((v, i) => {
+    const of = VIEWS.has(v.op) ? owner.get(v.inputs[0]!)! : v;
+    owner.set(v, of);
+    lastUse.set(of, i);
+    for (const input of v.inputs) lastUse.set(owner.get(input)!, i);
+  });
+  for (const v of Object.values(graph.outputs)) lastUse.set(owner.get(v)!, order.length);
+
+  const freed = new Map<number, number>();
+  let [alive, peak] = [0, 0];
+  order.forEach((v, i) => {
+    if (owner.get(v) === v && !isOp(v, "param")) {
+      const bytes = 4 * v.shape.reduce((n: number, d) => n * evaluateDim(d, bindings), 1);
+      alive += bytes;
+      const end = lastUse.get(v)!;
+      freed.set(end, (freed.get(end) ?? 0) + bytes);
+    }
+    peak = Math.max(peak, alive);
+    alive -= freed.get(i) ?? 0;
+  });
+  return peak;
+}

@@ -1,0 +1,26 @@
+export { imageToImage } from "./imageToImage.js";
+export { inpaint } from "./inpaint.js";
+export {
+  type DiffusionModel,
+  type EncodedPrompts,
+  type OpenOptions,
+  openModel,
+  PART_TITLES,
+  type Part,
+} from "./model.js";
+export {
+  DEFAULT_GUIDANCE_SCALE,
+  DEFAULT_STEPS,
+  type GenerationRequest,
+  type ImageToImageRequest,
+  type InpaintRequest,
+  type Settings,
+} from "./request.js";
+export {
+  finish,
+  type Generated,
+  type Generation,
+  type GenerationStep,
+  type Timings,
+} from "./run.js";
+export { textToImage } from "./textToImage.js";

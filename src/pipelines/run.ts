@@ -1,0 +1,172 @@
+import {
+  classifierFreeGuidance,
+  denoiserFrom,
+  type Level,
+  type SamplingPlan,
+  type StepHook,
+  splitPair,
+  stackPair,
+} from "../diffusion/index.js";
+import { type Picture, tensorToPictures } from "../image/picture.js";
+import { latentsToRgb } from "../image/preview.js";
+import { concatBatch, concatChannels, divide, sliceBatch } from "../tensor/elementwise.js";
+import type { NoiseSource } from "../tensor/random.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { throwIfAborted } from "../util/errors.js";
+import type { DiffusionModel } from "./model.js";
+import type { GenerationRequest, Settings } from "./request.js";
+
+/** What a pipeline yields after each step. */
+export interface GenerationStep {
+  /** Index of the step, from 0. */
+  readonly i: number;
+  readonly count: number;
+  /** Milliseconds of each network call so far. */
+  readonly callMs: readonly number[];
+  /** The estimate of the clean latents [B,4,h,w], as the UNet sees them. */
+  readonly denoised: Tensor;
+  /** Small pictures of what is coming, one pixel a latent, without the decoder. */
+  preview(): Picture[];
+}
+
+/** What a pipeline returns. */
+export interface Generated {
+  readonly pictures: readonly Picture[];
+  /** The final latents [B,4,h,w]. */
+  readonly latents: Tensor;
+  readonly settings: Settings;
+  readonly plan: SamplingPlan;
+  /** For each prompt, its end that did not fit the text encoder. */
+  readonly truncated: readonly (string | undefined)[];
+  /** Milliseconds, loading excluded where the parts were loaded before. */
+  readonly timings: Timings;
+}
+
+export interface Timings {
+  readonly textMs: number;
+  readonly callMs: readonly number[];
+  readonly decodeMs: number;
+}
+
+/** A pipeline under way: iterate it for its steps, or `finish` it for its result. */
+export type Generation = AsyncGenerator<GenerationStep, Generated, undefined>;
+
+/** What makes one pipeline different from the others, once its start is known. */
+export interface Start {
+  readonly settings: Settings;
+  readonly plan: SamplingPlan;
+  readonly noise: readonly NoiseSource[];
+  /** Latents that sampling begins with [B,4,h,w]. */
+  readonly x: Tensor;
+  /** Further channels that the UNet sees beside the latents [B,*,h,w] (inpainting checkpoints). */
+  readonly beside?: Tensor;
+  readonly afterStep?: StepHook;
+}
+
+/** Prompts as the UNet takes them, before and beside each other: what all pipelines begin with. */
+export interface Conditioning {
+  readonly cond: Tensor;
+  readonly uncond: Tensor | undefined;
+  readonly truncated: readonly (string | undefined)[];
+  readonly textMs: number;
+}
+
+/** Encodes prompts and, when there is guidance, negative prompts; equal ones once. */
+export async function encodeConditioning(
+  model: DiffusionModel,
+  { prompts, negativePrompts, guidanceScale }: Settings,
+): Promise<Conditioning> {
+  const started = performance.now();
+  const guided = guidanceScale > 1;
+  const distinct = [...new Set([...prompts, ...(guided ? negativePrompts : [])])];
+  const { hidden, truncated } = await model.encodePrompts(distinct);
+  const rows = (wanted: readonly string[]): Tensor =>
+    concatBatch(wanted.map((p) => sliceBatch(hidden, distinct.indexOf(p), 1)));
+  return {
+    cond: rows(prompts),
+    uncond: guided ? rows(negativePrompts) : undefined,
+    truncated: prompts.map((p) => truncated[distinct.indexOf(p)]),
+    textMs: performance.now() - started,
+  };
+}
+
+/** Samples from a start to latents, then decodes: the part that all pipelines share. */
+export async function* sample(
+  model: DiffusionModel,
+  request: GenerationRequest,
+  conditioning: Conditioning,
+  start: Start,
+): Generation {
+  const { settings, plan, noise, x, afterStep } = start;
+  const { signal } = request;
+  const callMs: number[] = [];
+  const network = conditionedNetwork(model, conditioning, start.beside, callMs);
+  const guided = classifierFreeGuidance(network, {
+    scale: settings.guidanceScale,
+    rescale: request.guidanceRescale ?? 0,
+    ...(request.guidanceSteps ? { steps: request.guidanceSteps } : {}),
+  });
+  const denoise = denoiserFrom(async (y, level) => {
+    throwIfAborted(signal);
+    return await guided(y, level);
+  }, plan.prediction);
+
+  let latents = x;
+  for await (const step of plan.run(denoise, x, { noise, afterStep })) {
+    latents = step.x;
+    const { i, count, denoised } = step;
+    yield { i, count, callMs, denoised, preview: () => latentsToRgb(denoised) };
+    throwIfAborted(signal);
+  }
+  const started = performance.now();
+  const pictures = await decode(model, latents, signal);
+  const decodeMs = performance.now() - started;
+  const { truncated, textMs } = conditioning;
+  const timings = { textMs, callMs, decodeMs };
+  return { pictures, latents, settings, plan, truncated, timings };
+}
+
+/** The UNet with both prompts: one call of twice the batch where both answers are wanted. */
+function conditionedNetwork(
+  model: DiffusionModel,
+  { cond, uncond }: Conditioning,
+  beside: Tensor | undefined,
+  callMs: number[],
+) {
+  const call = async (x: Tensor, level: Level, context: Tensor): Promise<Tensor> => {
+    const started = performance.now();
+    const prediction = await model.predict(x, level.t, context);
+    callMs.push(performance.now() - started);
+    return prediction;
+  };
+  const seen = (x: Tensor): Tensor => (beside ? concatChannels(x, beside) : x);
+  const both = uncond && concatBatch([uncond, cond]);
+  return {
+    both: async (x: Tensor, level: Level) =>
+      splitPair(await call(stackPair(seen(x)), level, both ?? concatBatch([cond, cond]))),
+    cond: (x: Tensor, level: Level) => call(seen(x), level, cond),
+  };
+}
+
+/** Latents as the UNet has them -> pictures, one at a time so that memory does not grow. */
+async function decode(
+  model: DiffusionModel,
+  latents: Tensor,
+  signal: AbortSignal | undefined,
+): Promise<Picture[]> {
+  const pictures: Picture[] = [];
+  for (let k = 0; k < latents.shape[0]!; k++) {
+    throwIfAborted(signal);
+    const one = divide(sliceBatch(latents, k, 1), model.vae.scalingFactor);
+    pictures.push(...tensorToPictures(await model.decodeLatents(one)));
+  }
+  return pictures;
+}
+
+/** Runs a pipeline to its end. */
+export async function finish(generation: Generation): Promise<Generated> {
+  for (;;) {
+    const { done, value } = await generation.next();
+    if (done) return value;
+  }
+}
