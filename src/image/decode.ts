@@ -16,12 +16,12 @@ export function checkPixels(name: string, width: number, height: number): void {
   );
 }
 
-/** The error for bytes that no decoder takes. */
-export function unreadablePicture(name: string, cause: unknown): TintypeError {
+/** The error for bytes that no decoder takes; `formats` are those that it would have taken. */
+export function unreadablePicture(name: string, cause: unknown, formats: string): TintypeError {
   const reason = (cause instanceof Error ? cause.message : String(cause)).split("\n")[0]!.trim();
   return new TintypeError(
     "bad-file",
-    `${name}: cannot be read as a picture (${reason}). Expected a whole PNG, JPEG, WebP, GIF or TIFF file.`,
+    `${name}: cannot be read as a picture (${reason}). Expected a whole ${formats} file.`,
     { cause },
   );
 }

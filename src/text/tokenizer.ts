@@ -90,8 +90,9 @@ function bodyEncoder(options: TokenizerOptions, ids: Vocabulary): (text: string)
 /**
  * CLIP's tokenizer: lower-cased byte-level BPE between a start and an end token. Gives the ids of
  * transformers' CLIPTokenizer with `padding="max_length", truncation=True`. Source: Radford et al.
- * 2021; transformers 5.18, models/clip/tokenization_clip.py. What is a letter, a digit and a capital is
- * the runtime's knowledge: characters younger than its Unicode version may be cut otherwise.
+ * 2021; transformers 5.18, models/clip/tokenization_clip.py. What is a letter, a digit, a capital and a mark is
+ * the runtime's knowledge, newer than the reference's: characters that Unicode gained after version
+ * 9 (2016) may be cut or ordered otherwise.
  */
 export function clipTokenizerOf(options: TokenizerOptions): Tokenizer {
   const { maxLength, startToken, endToken, padToken, unknownToken } = options;

@@ -39,7 +39,8 @@ function readByCanvas(bitmap: ImageBitmap): Uint8ClampedArray {
 /**
  * The picture in a file's bytes: turned upright by its EXIF orientation, then RGB with alpha dropped
  * (not composited) and colour profiles ignored. Throws "bad-file", naming `name`, for anything that
- * is no picture. JPEG decoders of browsers may differ from each other by a level or two.
+ * is no picture. Chromium gives the
+ * bytes of the Node decoder.
  */
 export async function decodePicture(
   bytes: Uint8Array<ArrayBuffer>,
@@ -50,7 +51,7 @@ export async function decodePicture(
     colorSpaceConversion: "none",
     premultiplyAlpha: "none",
   }).catch((cause: unknown) => {
-    throw unreadablePicture(name, cause);
+    throw unreadablePicture(name, cause, "PNG, JPEG, WebP or GIF");
   });
   try {
     const { width, height } = bitmap;

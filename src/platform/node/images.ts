@@ -64,7 +64,9 @@ export async function decodePicture(bytes: Uint8Array, name: string): Promise<Pi
     }
     return await pixels(sharp(bytes, options), metadata);
   } catch (cause) {
-    throw cause instanceof TintypeError ? cause : unreadablePicture(name, cause);
+    throw cause instanceof TintypeError
+      ? cause
+      : unreadablePicture(name, cause, "PNG, JPEG, WebP, GIF or TIFF");
   }
 }
 
