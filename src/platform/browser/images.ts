@@ -39,8 +39,7 @@ function readByCanvas(bitmap: ImageBitmap): Uint8ClampedArray {
 /**
  * The picture in a file's bytes: turned upright by its EXIF orientation, then RGB with alpha dropped
  * (not composited) and colour profiles ignored. Throws "bad-file", naming `name`, for anything that
- * is no picture. Chromium gives the
- * bytes of the Node decoder.
+ * is no picture. Chromium gives the same bytes as the decoder for Node.
  */
 export async function decodePicture(
   bytes: Uint8Array<ArrayBuffer>,
