@@ -1,0 +1,134 @@
+import { join } from "node:path";
+import { loadModelFiles, type ModelFiles } from "./checkpoints/index.js";
+import { encodePng } from "./formats/index.js";
+import { type DownloadProgress, type ResolvedModel, resolveModel } from "./hub/index.js";
+import type { Picture } from "./image/picture.js";
+import { type DiffusionModel, openModel, type Part } from "./pipelines/index.js";
+import { packageRoot } from "./platform/node/packageRoot.js";
+import { nodePlatform } from "./platform/node/platform.js";
+import type { Platform } from "./platform/types.js";
+import type { DeviceName } from "./runtime/engine.js";
+import { nodeEngine } from "./runtime/node/engine.js";
+import type { ByteSource, Folder } from "./util/bytes.js";
+import { TintypeError } from "./util/errors.js";
+
+/*
+ * Tintype in Node.js: the parts put together for this machine.
+ */
+
+export * from "./pipelines/index.js";
+export { decodeMask, decodePicture } from "./platform/node/images.js";
+export { nodePlatform } from "./platform/node/platform.js";
+export { type ErrorCode, TintypeError } from "./util/errors.js";
+export { VERSION } from "./util/version.js";
+
+/** How to find a model. A REF is a file, a folder, or a Hugging Face id `owner/name[@revision][:path]`. */
+export interface FindOptions {
+  /** A diffusers folder (REF) that says what a single file cannot; its weights are not read. */
+  readonly config?: string | undefined;
+  /** Another autoencoder (REF). */
+  readonly vae?: string | undefined;
+  /** What the network predicts; "auto" finds out. */
+  readonly prediction?: "auto" | "eps" | "v" | undefined;
+  /** Which weights of a folder to take, such as "fp16". */
+  readonly variant?: string | undefined;
+  /** Told how a download goes on; called often. */
+  readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
+  /** Told what a user should know. */
+  readonly onNotice?: ((message: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly platform?: Platform | undefined;
+}
+
+/** How to run it. */
+export interface RunOptions {
+  /** Where it runs; the CPU by default. */
+  readonly device?: DeviceName | undefined;
+  /** Threads of the CPU; all physical cores by default. */
+  readonly threads?: number | undefined;
+  /** Keeps one part of the model in memory at a time. */
+  readonly lowMemory?: boolean | undefined;
+  /** Bytes that compiled programs may take on disk; 0 keeps none. */
+  readonly cacheLimit?: number | undefined;
+  /** Told before a part of the model is loaded. */
+  readonly onLoad?: ((part: Part) => void) | undefined;
+}
+
+/** Folder of the model that comes with this package. */
+export function defaultModel(): string {
+  return join(packageRoot(), "models", "postcards");
+}
+
+/** Finds, downloads if need be, and reads a model's files; no weight is loaded. */
+export async function findModel(ref: string, options: FindOptions = {}): Promise<ModelFiles> {
+  const { platform = nodePlatform(), signal, variant, prediction } = options;
+  const hub = { platform, signal, variant, progress: options.onDownload, notice: options.onNotice };
+  const found = await resolveModel(ref, hub);
+  const yaml = found.kind === "file" ? found.yaml : undefined;
+  const config =
+    options.config === undefined
+      ? undefined
+      : await resolveModel(options.config, { ...hub, weights: false });
+  const vae =
+    options.vae === undefined
+      ? undefined
+      : await resolveModel(options.vae, { ...hub, components: ["vae"] });
+  return await loadModelFiles(contentOf(found), {
+    ...(config === undefined ? {} : { config: folderOf(config) }),
+    ...(vae === undefined ? {} : { vae: contentOf(vae) }),
+    ...(prediction === undefined ? {} : { prediction }),
+    ...(variant === undefined ? {} : { variant }),
+    ...(yaml === undefined ? {} : { yaml }),
+  });
+}
+
+const contentOf = (model: ResolvedModel): Folder | ByteSource =>
+  model.kind === "folder" ? model.folder : model.source;
+
+function folderOf(model: ResolvedModel): Folder {
+  if (model.kind === "folder") return model.folder;
+  throw new TintypeError(
+    "bad-argument",
+    `--config: expected a diffusers folder, but ${model.name} is a file.`,
+  );
+}
+
+/**
+ * Opens a model by REF, ready to make pictures; the model that comes with Tintype by default.
+ * Dispose it (`await using`) to free its memory. Throws a TintypeError that says what to do.
+ */
+export async function loadModel(
+  ref: string = defaultModel(),
+  options: FindOptions & RunOptions = {},
+): Promise<DiffusionModel> {
+  const { platform = nodePlatform(), device = "cpu", threads, cacheLimit } = options;
+  const files = await findModel(ref, { ...options, platform });
+  const engine = nodeEngine({
+    platform,
+    device,
+    threads,
+    ...(cacheLimit === undefined ? {} : { cacheLimit }),
+  });
+  try {
+    const model = await openModel(files, {
+      engine,
+      lowMemory: options.lowMemory ?? false,
+      ...(options.onLoad ? { onLoad: options.onLoad } : {}),
+    });
+    return { ...model, [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose]() };
+  } catch (error) {
+    await engine[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Writes a picture as PNG, whole or not at all, with text chunks such as A1111's `parameters`. */
+export async function savePicture(
+  path: string,
+  picture: Picture,
+  text: Readonly<Record<string, string>> = {},
+  { platform = nodePlatform(), signal }: { platform?: Platform; signal?: AbortSignal } = {},
+): Promise<void> {
+  const bytes = await encodePng(picture, text);
+  await platform.files.writeAtomically(platform.resolve(path), [bytes], { signal });
+}
