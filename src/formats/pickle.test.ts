@@ -129,6 +129,7 @@ describe("unpickle", () => {
 
   it.each([
     ["a stack without end", ops("N".repeat(2_000_000), ".")],
+    ["bytes without end", ops("]", "U\x01\xffa".repeat(2_000_000), ".")],
     ["lists without end", ops("]0".repeat(2_000_000), "N.")],
     ["marks without end", ops("(".repeat(8_000_000), ".")],
     ["memo without end", ops("N", "\x94".repeat(8_000_000), ".")],

@@ -35,10 +35,10 @@ import {
 /*
  * Limits. A pickle of a few kilobytes can ask for any amount of memory or time, so each step costs
  * 1, what allocates costs more, and no more than this may be spent: some seconds, some hundred MB.
- * A checkpoint of 1,500 tensors, more than Stable Diffusion has, spends half a million.
+ * A checkpoint of 1,500 tensors spends half a million.
  */
 const MAX_COST = 32_000_000;
-const CONTAINER_COST = 32;
+const OBJECT_COST = 32;
 const SLOT_COST = 8;
 const MAX_STACK = 1_000_000;
 
@@ -81,17 +81,18 @@ function mark(m: Machine): void {
 function popMark(m: Machine): PickleValue[] {
   const height = m.marks.pop();
   if (height === undefined) return broken(m, "a MARK is missing");
-  m.spend(CONTAINER_COST);
+  m.spend(OBJECT_COST);
   return m.stack.splice(height);
 }
 
-function container<T extends PickleValue>(m: Machine, value: T): T {
-  m.spend(CONTAINER_COST);
+/** A value that takes memory of its own. */
+function object<T extends PickleValue>(m: Machine, value: T): T {
+  m.spend(OBJECT_COST);
   return value;
 }
 
 function tuple(m: Machine, length: number): void {
-  const items = container(m, [] as PickleValue[]);
+  const items = object(m, [] as PickleValue[]);
   for (let i = 0; i < length; i++) items.unshift(pop(m));
   push(m, items);
 }
@@ -147,7 +148,7 @@ function call(m: Machine, target: PickleValue, args: PickleValue): void {
   if (!Array.isArray(args)) broken(m, "a call without arguments");
   const { name, make } = target;
   if (make === undefined) broken(m, `${name} cannot be called`);
-  m.spend(CONTAINER_COST);
+  m.spend(OBJECT_COST);
   push(m, make(args, m));
 }
 
@@ -155,7 +156,7 @@ function stackGlobal(m: Machine): void {
   const name = pop(m);
   const module = pop(m);
   if (typeof name !== "string" || typeof module !== "string") broken(m, "a name that is no text");
-  push(m, m.host.find(module, name));
+  push(m, object(m, m.host.find(module, name)));
 }
 
 function markedCall(m: Machine, found: PickleGlobal | undefined): void {
@@ -178,7 +179,7 @@ function newObjectEx(m: Machine): void {
   call(m, pop(m), args);
 }
 
-function swapCall(m: Machine): void {
+function reduce(m: Machine): void {
   const args = pop(m);
   call(m, pop(m), args);
 }
@@ -191,70 +192,70 @@ function protocol(m: Machine): void {
 type Op = (m: Machine) => void;
 
 /** One row per opcode. Without: EXT1-4 and the buffers of protocol 5, which need the writer's process. */
-const OPS: Readonly<Record<number, Op>> = {
-  40: mark, // ( MARK
-  48: (m) => void (m.stack.length === m.marks.at(-1) ? m.marks.pop() : pop(m)), // 0 POP
-  49: (m) => void popMark(m), // 1 POP_MARK
-  50: (m) => push(m, top(m)), // 2 DUP
-  70: (m) => push(m, decimalFloat(m)), // F FLOAT
-  73: (m) => push(m, decimalInteger(m)), // I INT
-  74: (m) => push(m, i32(m)), // J BININT
-  75: (m) => push(m, u8(m)), // K BININT1
-  76: (m) => push(m, decimalInteger(m)), // L LONG
-  77: (m) => push(m, u16(m)), // M BININT2
-  78: (m) => push(m, null), // N NONE
-  80: (m) => push(m, m.host.load(line(m))), // P PERSID
-  81: (m) => push(m, m.host.load(pop(m))), // Q BINPERSID
-  82: swapCall, // R REDUCE
-  83: (m) => push(m, quotedString(m)), // S STRING
-  84: (m) => push(m, oldString(raw(m, i32(m)))), // T BINSTRING
-  85: (m) => push(m, oldString(raw(m, u8(m)))), // U SHORT_BINSTRING
-  86: (m) => push(m, escapedUnicode(m)), // V UNICODE
-  88: (m) => push(m, utf8(m, u32(m))), // X BINUNICODE
-  66: (m) => push(m, raw(m, u32(m))), // B BINBYTES
-  67: (m) => push(m, raw(m, u8(m))), // C SHORT_BINBYTES
-  71: (m) => push(m, m.view.getFloat64(take(m, 8), false)), // G BINFLOAT
-  97: (m) => append(m, [pop(m)]), // a APPEND
-  98: build, // b BUILD
-  99: (m) => push(m, m.host.find(line(m), line(m))), // c GLOBAL
-  100: (m) => push(m, dictOf(m, popMark(m))), // d DICT
-  101: (m) => append(m, popMark(m)), // e APPENDS
-  103: (m) => recall(m, textKey(m)), // g GET
-  104: (m) => recall(m, u8(m)), // h BINGET
-  105: (m) => markedCall(m, m.host.find(line(m), line(m))), // i INST
-  106: (m) => recall(m, u32(m)), // j LONG_BINGET
-  108: (m) => push(m, popMark(m)), // l LIST
-  111: (m) => markedCall(m, undefined), // o OBJ
-  112: (m) => remember(m, textKey(m)), // p PUT
-  113: (m) => remember(m, u8(m)), // q BINPUT
-  114: (m) => remember(m, u32(m)), // r LONG_BINPUT
-  115: (m) => setItems(m, [pop(m), pop(m)].reverse(), top(m)), // s SETITEM
-  116: (m) => push(m, popMark(m)), // t TUPLE
-  117: (m) => setItems(m, popMark(m), top(m)), // u SETITEMS
-  125: (m) => push(m, container(m, new Map())), // } EMPTY_DICT
-  93: (m) => push(m, container(m, [])), // ] EMPTY_LIST
-  41: (m) => tuple(m, 0), // ) EMPTY_TUPLE
-  128: protocol, // PROTO
-  129: swapCall, // NEWOBJ
-  133: (m) => tuple(m, 1), // TUPLE1
-  134: (m) => tuple(m, 2), // TUPLE2
-  135: (m) => tuple(m, 3), // TUPLE3
-  136: (m) => push(m, true), // NEWTRUE
-  137: (m) => push(m, false), // NEWFALSE
-  138: (m) => push(m, longInteger(m, u8(m))), // LONG1
-  139: (m) => push(m, longInteger(m, i32(m))), // LONG4
-  140: (m) => push(m, utf8(m, u8(m))), // SHORT_BINUNICODE
-  141: (m) => push(m, utf8(m, u64(m))), // BINUNICODE8
-  142: (m) => push(m, raw(m, u64(m))), // BINBYTES8
-  143: (m) => push(m, container(m, new Set())), // EMPTY_SET
-  144: (m) => addItems(m, popMark(m)), // ADDITEMS
-  145: (m) => push(m, new Set(popMark(m))), // FROZENSET
-  146: newObjectEx, // NEWOBJ_EX
-  147: stackGlobal, // STACK_GLOBAL
-  148: (m) => remember(m, m.memo.size), // MEMOIZE
-  149: (m) => void take(m, 8), // FRAME
-  150: (m) => push(m, raw(m, u64(m))), // BYTEARRAY8
-};
+const OPS: ReadonlyMap<number, Op> = new Map<number, Op>([
+  [0x28, mark], // ( MARK
+  [0x30, (m) => void (m.stack.length === m.marks.at(-1) ? m.marks.pop() : pop(m))], // 0 POP
+  [0x31, (m) => void popMark(m)], // 1 POP_MARK
+  [0x32, (m) => push(m, top(m))], // 2 DUP
+  [0x46, (m) => push(m, object(m, decimalFloat(m)))], // F FLOAT
+  [0x49, (m) => push(m, object(m, decimalInteger(m)))], // I INT
+  [0x4a, (m) => push(m, i32(m))], // J BININT
+  [0x4b, (m) => push(m, u8(m))], // K BININT1
+  [0x4c, (m) => push(m, object(m, decimalInteger(m)))], // L LONG
+  [0x4d, (m) => push(m, u16(m))], // M BININT2
+  [0x4e, (m) => push(m, null)], // N NONE
+  [0x50, (m) => push(m, object(m, m.host.load(line(m))))], // P PERSID
+  [0x51, (m) => push(m, object(m, m.host.load(pop(m))))], // Q BINPERSID
+  [0x52, reduce], // R REDUCE
+  [0x53, (m) => push(m, object(m, quotedString(m)))], // S STRING
+  [0x54, (m) => push(m, object(m, oldString(raw(m, i32(m)))))], // T BINSTRING
+  [0x55, (m) => push(m, object(m, oldString(raw(m, u8(m)))))], // U SHORT_BINSTRING
+  [0x56, (m) => push(m, object(m, escapedUnicode(m)))], // V UNICODE
+  [0x58, (m) => push(m, object(m, utf8(m, u32(m))))], // X BINUNICODE
+  [0x42, (m) => push(m, object(m, raw(m, u32(m))))], // B BINBYTES
+  [0x43, (m) => push(m, object(m, raw(m, u8(m))))], // C SHORT_BINBYTES
+  [0x47, (m) => push(m, m.view.getFloat64(take(m, 8), false))], // G BINFLOAT
+  [0x61, (m) => append(m, [pop(m)])], // a APPEND
+  [0x62, build], // b BUILD
+  [0x63, (m) => push(m, object(m, m.host.find(line(m), line(m))))], // c GLOBAL
+  [0x64, (m) => push(m, dictOf(m, popMark(m)))], // d DICT
+  [0x65, (m) => append(m, popMark(m))], // e APPENDS
+  [0x67, (m) => recall(m, textKey(m))], // g GET
+  [0x68, (m) => recall(m, u8(m))], // h BINGET
+  [0x69, (m) => markedCall(m, m.host.find(line(m), line(m)))], // i INST
+  [0x6a, (m) => recall(m, u32(m))], // j LONG_BINGET
+  [0x6c, (m) => push(m, popMark(m))], // l LIST
+  [0x6f, (m) => markedCall(m, undefined)], // o OBJ
+  [0x70, (m) => remember(m, textKey(m))], // p PUT
+  [0x71, (m) => remember(m, u8(m))], // q BINPUT
+  [0x72, (m) => remember(m, u32(m))], // r LONG_BINPUT
+  [0x73, (m) => setItems(m, [pop(m), pop(m)].reverse(), top(m))], // s SETITEM
+  [0x74, (m) => push(m, popMark(m))], // t TUPLE
+  [0x75, (m) => setItems(m, popMark(m), top(m))], // u SETITEMS
+  [0x7d, (m) => push(m, object(m, new Map()))], // } EMPTY_DICT
+  [0x5d, (m) => push(m, object(m, []))], // ] EMPTY_LIST
+  [0x29, (m) => tuple(m, 0)], // ) EMPTY_TUPLE
+  [0x80, protocol], // PROTO
+  [0x81, reduce], // NEWOBJ
+  [0x85, (m) => tuple(m, 1)], // TUPLE1
+  [0x86, (m) => tuple(m, 2)], // TUPLE2
+  [0x87, (m) => tuple(m, 3)], // TUPLE3
+  [0x88, (m) => push(m, true)], // NEWTRUE
+  [0x89, (m) => push(m, false)], // NEWFALSE
+  [0x8a, (m) => push(m, object(m, longInteger(m, u8(m))))], // LONG1
+  [0x8b, (m) => push(m, object(m, longInteger(m, i32(m))))], // LONG4
+  [0x8c, (m) => push(m, object(m, utf8(m, u8(m))))], // SHORT_BINUNICODE
+  [0x8d, (m) => push(m, object(m, utf8(m, u64(m))))], // BINUNICODE8
+  [0x8e, (m) => push(m, object(m, raw(m, u64(m))))], // BINBYTES8
+  [0x8f, (m) => push(m, object(m, new Set()))], // EMPTY_SET
+  [0x90, (m) => addItems(m, popMark(m))], // ADDITEMS
+  [0x91, (m) => push(m, new Set(popMark(m)))], // FROZENSET
+  [0x92, newObjectEx], // NEWOBJ_EX
+  [0x93, stackGlobal], // STACK_GLOBAL
+  [0x94, (m) => remember(m, m.memo.size)], // MEMOIZE
+  [0x95, (m) => void take(m, 8)], // FRAME
+  [0x96, (m) => push(m, object(m, raw(m, u64(m))))], // BYTEARRAY8
+]);
 
 const STOP = 0x2e;
 
@@ -282,7 +283,7 @@ export function unpickle(
     spend(1);
     const code = u8(m);
     if (code === STOP) return { value: pop(m), end: m.at };
-    const op = OPS[code];
+    const op = OPS.get(code);
     if (op === undefined) return broken(m, `opcode 0x${code.toString(16)} is not known`);
     op(m);
   }

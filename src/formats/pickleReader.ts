@@ -18,7 +18,7 @@ export interface PickleReader {
 }
 
 /** Limits on what one argument may take. */
-const MAX_INTEGER_BYTES = 256;
+const MAX_INTEGER_BYTES = 64;
 const MAX_LINE_BYTES = 1 << 20;
 
 /** Throws "bad-file", naming the byte. */
@@ -56,11 +56,8 @@ export function utf8(m: PickleReader, length: number): string {
 
 /** A `str` of Python 2, which is text in practice and bytes in principle. */
 export function oldString(bytes: Uint8Array<ArrayBuffer>): PickleValue {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return bytes;
-  }
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  return text.includes("\ufffd") ? bytes : text;
 }
 
 /** A line of Latin-1, without its end. (TextDecoder knows only windows-1252.) */
