@@ -113,6 +113,7 @@ export async function loadModel(
     const model = await openModel(files, {
       engine,
       lowMemory: options.lowMemory ?? false,
+      availableMemory: () => platform.availableMemory() ?? Number.POSITIVE_INFINITY,
       ...(options.onLoad ? { onLoad: options.onLoad } : {}),
     });
     return { ...model, [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose]() };

@@ -4,7 +4,7 @@ import { resize, sizeToMultipleOf8 } from "../image/resize.js";
 import { randnBatch } from "../tensor/random.js";
 import type { DiffusionModel } from "./model.js";
 import { samplePosterior } from "./posterior.js";
-import { type ImageToImageRequest, latentShape, noiseSources, settle } from "./request.js";
+import { type ImageToImageRequest, latentShape, noiseSources, runSize, settle } from "./request.js";
 import { encodeConditioning, type Generation, sample } from "./run.js";
 import { planFor } from "./textToImage.js";
 
@@ -23,6 +23,7 @@ export async function* imageToImage(
   const { image, strength = DEFAULT_STRENGTH } = request;
   const settings = settle(request, sizeOfImage(image), model.factor);
   const plan = planFor(model, request, settings.steps, { strength });
+  model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"]);
   const conditioning = await encodeConditioning(model, settings);
   const noise = noiseSources(settings);
   const pixels = picturesToTensor([resize(image, settings.width, settings.height)]);

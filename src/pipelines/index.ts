@@ -1,13 +1,13 @@
 export { imageToImage } from "./imageToImage.js";
 export { inpaint } from "./inpaint.js";
+export { type MemoryPrediction, predictMemory, type RunSize, weightBytes } from "./memory.js";
 export {
   type DiffusionModel,
   type EncodedPrompts,
   type OpenOptions,
   openModel,
-  PART_TITLES,
-  type Part,
 } from "./model.js";
+export { PART_TITLES, type Part } from "./parts.js";
 export {
   DEFAULT_GUIDANCE_SCALE,
   DEFAULT_STEPS,

@@ -8,7 +8,7 @@ import { type Tensor, tensor } from "../tensor/tensor.js";
 import { sizeOfImage } from "./imageToImage.js";
 import type { DiffusionModel } from "./model.js";
 import { samplePosterior } from "./posterior.js";
-import { type InpaintRequest, latentShape, noiseSources, settle } from "./request.js";
+import { type InpaintRequest, latentShape, noiseSources, runSize, settle } from "./request.js";
 import { encodeConditioning, type Generation, type Start, sample } from "./run.js";
 import { planFor } from "./textToImage.js";
 
@@ -26,6 +26,7 @@ export async function* inpaint(model: DiffusionModel, request: InpaintRequest): 
   const settings = settle(request, sizeOfImage(image), model.factor);
   const { width, height } = settings;
   const plan = planFor(model, request, settings.steps, { strength, inpaint: true });
+  model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"]);
   const conditioning = await encodeConditioning(model, settings);
   const noise = noiseSources(settings);
   const pixels = picturesToTensor([resize(image, width, height)]);

@@ -19,10 +19,9 @@ import { clipTokenizer, loadTokenizer, type Tokenizer } from "../text/index.js";
 import { parseJson } from "../util/bytes.js";
 import { invariant } from "../util/errors.js";
 import { decoderGraph, encoderGraph, textGraph, unetGraph } from "./graphs.js";
+import { predictMemory, type RunSize, requireMemory } from "./memory.js";
+import { PART_TITLES, type Part } from "./parts.js";
 import { lookUpTokens } from "./textEmbedding.js";
-
-/** The programs of a model, each loaded when it is first needed. */
-export type Part = "text" | "unet" | "encoder" | "decoder";
 
 /** Prompts as the UNet takes them. */
 export interface EncodedPrompts {
@@ -44,8 +43,10 @@ export interface DiffusionModel extends AsyncDisposable {
   readonly factor: number;
   /** The picture's side that the model was trained at. */
   readonly nativeSize: number;
-  /** Graphs by part, for predictions of memory. */
+  /** Graphs by part. */
   readonly graphs: Readonly<Record<Part, Graph>>;
+  /** Throws "out-of-memory" if a run of this size with these parts would not fit. */
+  checkMemory(size: RunSize, parts: readonly Part[]): void;
   encodePrompts(prompts: readonly string[]): Promise<EncodedPrompts>;
   /** The UNet: x [B,C,h,w] at timestep t, context [B,N,D] -> raw prediction [B,4,h,w]. */
   predict(x: Tensor, t: number, context: Tensor): Promise<Tensor>;
@@ -64,6 +65,8 @@ export interface OpenOptions {
   readonly lowMemory?: boolean;
   /** Told before a part is loaded. */
   readonly onLoad?: (part: Part) => void;
+  /** Bytes of memory that are free now; without it memory is not checked. */
+  readonly availableMemory?: () => number;
 }
 
 /**
@@ -121,6 +124,13 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
     factor,
     nativeSize: told.unet.config.sampleSize * factor,
     graphs,
+    checkMemory(size, parts) {
+      const { availableMemory, lowMemory = false } = options;
+      if (!availableMemory) return;
+      const loaded = programs.loaded();
+      const prediction = predictMemory({ graphs, factor }, size, { parts, loaded, lowMemory });
+      requireMemory(prediction, availableMemory(), size, lowMemory);
+    },
     encodePrompts,
     predict,
     encodeImage: async (image) => (await (await programs.get("encoder")).run({ image })).moments!,
@@ -171,6 +181,7 @@ async function probe(
 
 /** Programs that are loaded when asked for, kept, and freed. */
 interface ProgramShelf {
+  loaded(): readonly Part[];
   get(part: Part): Promise<Program>;
   release(part: Part): Promise<void>;
   releaseAll(): Promise<void>;
@@ -203,6 +214,7 @@ function programShelf(
     await (await program?.catch(() => undefined))?.[Symbol.asyncDispose]();
   };
   return {
+    loaded: () => [...loaded.keys()],
     async get(part) {
       if (lowMemory)
         for (const other of [...loaded.keys()]) if (other !== part) await release(other);
@@ -217,11 +229,3 @@ function programShelf(
     },
   };
 }
-
-/** What people read while a part is loaded. */
-export const PART_TITLES: Readonly<Record<Part, string>> = {
-  text: "text encoder",
-  unet: "UNet",
-  encoder: "VAE encoder",
-  decoder: "VAE decoder",
-};

@@ -2,6 +2,7 @@ import type { Mask, Picture } from "../image/picture.js";
 import type { NoiseSource } from "../tensor/random.js";
 import { cudaNoise, torchCpuNoise } from "../tensor/random.js";
 import { check } from "../util/errors.js";
+import type { RunSize } from "./memory.js";
 import type { DiffusionModel } from "./model.js";
 
 /** What every pipeline may be told. */
@@ -139,6 +140,11 @@ function negatives(given: string | readonly string[], count: number, times: numb
     `negative prompt: expected one, or one for each of the ${count} prompts, got ${each.length}.`,
   );
   return repeat(each, times);
+}
+
+/** The sizes that memory depends on. */
+export function runSize({ width, height, prompts, guidanceScale }: Settings): RunSize {
+  return { width, height, batch: prompts.length, guided: guidanceScale > 1 };
 }
 
 /** One source of noise per picture. */

@@ -2,7 +2,7 @@ import { planSampling } from "../diffusion/index.js";
 import { scale } from "../tensor/elementwise.js";
 import { randnBatch } from "../tensor/random.js";
 import type { DiffusionModel } from "./model.js";
-import { type GenerationRequest, latentShape, noiseSources, settle } from "./request.js";
+import { type GenerationRequest, latentShape, noiseSources, runSize, settle } from "./request.js";
 import { encodeConditioning, type Generation, sample } from "./run.js";
 
 /**
@@ -14,6 +14,7 @@ export async function* textToImage(model: DiffusionModel, request: GenerationReq
   const native = { width: model.nativeSize, height: model.nativeSize };
   const settings = settle(request, native, model.factor);
   const plan = planFor(model, request, settings.steps);
+  model.checkMemory(runSize(settings), ["text", "unet", "decoder"]);
   const conditioning = await encodeConditioning(model, settings);
   const noise = noiseSources(settings);
   const [, ...latent] = latentShape(model, settings);

@@ -68,6 +68,8 @@ export interface Platform {
   readonly home: string;
   /** Folder for what Tintype can derive again: compiled graphs, prepacked weights. */
   readonly cacheDir: string;
+  /** Bytes of memory that this process could still take; undefined where nobody knows. */
+  availableMemory(): number | undefined;
   /** An environment variable; undefined when unset or empty. */
   env(name: string): string | undefined;
   readonly fetch: typeof fetch;

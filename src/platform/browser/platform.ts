@@ -32,6 +32,8 @@ export function browserPlatform(options: BrowserOptions = {}): Platform {
     name: "browser",
     home: "",
     cacheDir: "/.cache/tintype",
+    // A page is told nothing of the machine's memory.
+    availableMemory: () => undefined,
     env: (name) => (environment[name] === "" ? undefined : environment[name]),
     fetch: get,
     files: storage.files,

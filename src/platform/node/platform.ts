@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { homedir } from "node:os";
+import { freemem, homedir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Platform } from "../types.js";
 import { nodeFiles, statOf } from "./files.js";
@@ -22,6 +22,8 @@ export function nodePlatform(environment: Environment = process.env): Platform {
     name: "node",
     home,
     cacheDir: cacheDir(env, home, process.platform),
+    // Since Node.js 20.13; it knows the limits of containers.
+    availableMemory: () => process.availableMemory?.() ?? freemem(),
     env,
     // Looked up at each call, so that an application may replace it.
     fetch: (input, init) => globalThis.fetch(input, init),

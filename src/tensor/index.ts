@@ -1,0 +1,12 @@
+export * from "./convert.js";
+export * from "./dtype.js";
+export * from "./elementwise.js";
+export {
+  type CudaNoiseOptions,
+  cudaNoise,
+  type NoiseSource,
+  randnBatch,
+  torchCpuNoise,
+} from "./random.js";
+export type { StoredTensor, StoredTensors } from "./stored.js";
+export * from "./tensor.js";
