@@ -60,7 +60,7 @@ export function checkWeights(
   if (wrong.length === 0) return;
   throw new TintypeError(
     "mismatch",
-    `${component.file}: the ${what} has ${expected.size} tensors; of these ${wrong.join("; ")}. ` +
-      "The file is damaged or of another architecture, or the config is not its own.",
+    `${component.file}: the weights do not fit the ${what}, which has ${expected.size} tensors: ` +
+      `${wrong.join("; ")}. The file is damaged or of another architecture, or the config is not its own.`,
   );
 }

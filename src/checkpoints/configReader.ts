@@ -20,23 +20,32 @@ export function show(value: unknown): string {
 /** Typed options of one config.json. Absent and null options take the fallback. */
 export interface ConfigReader {
   readonly file: string;
-  /** A whole number, at least `least` (1 when not given). */
+  /** A whole number from `least` (1 when not given) to 65536. */
   int(key: string, fallback: number, least?: number): number;
+  /** A number of layers, from 1 to 256. */
+  layers(key: string, fallback: number): number;
   number(key: string, fallback: number): number;
   bool(key: string, fallback: boolean): boolean;
   oneOf<T extends string>(key: string, choices: readonly T[], fallback: T): T;
   strings(key: string, fallback: readonly string[]): readonly string[];
   ints(key: string, fallback: readonly number[]): readonly number[];
-  /** One whole number a level, which may stand for all levels. */
+  /** One whole number from 1 to 65536 a level, or one for all levels. */
   perLevel(key: string, levels: number, fallback: number): readonly number[];
+  /** A number of layers, from 1 to 256, a level, or one for all levels. */
+  layersPerLevel(key: string, levels: number, fallback: number): readonly number[];
   /** Throws "unsupported" for every option of `table` with a value that is not listed. */
   only(table: Readonly<Record<string, readonly unknown[]>>): void;
   /** Options of the file that nothing has asked for. */
   unread(): readonly string[];
 }
 
-function isInt(value: unknown, least: number): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= least;
+/** Far beyond any model, and small enough that nothing takes forever to lay out. */
+const MOST = 65536;
+const MOST_LAYERS = 256;
+const MOST_LEVELS = 16;
+
+function isInt(value: unknown, least: number, most = MOST): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
 }
 
 /** Reads the options of `json`, whose file messages call `file`. */
@@ -57,12 +66,24 @@ export function configReader(json: JsonObject, file: string): ConfigReader {
   }
 
   const listOf = (is: (v: unknown) => boolean) => (v: unknown) =>
-    Array.isArray(v) && v.length > 0 && v.every(is);
+    Array.isArray(v) && v.length > 0 && v.length <= MOST_LEVELS && v.every(is);
+
+  function perLevel(key: string, levels: number, fallback: number, most: number): number[] {
+    const value = get(key) ?? fallback;
+    const is = (v: unknown) => isInt(v, 1, most);
+    if (is(value)) return Array<number>(levels).fill(value as number);
+    if (listOf(is)(value) && (value as number[]).length === levels) return value as number[];
+    throw wrong(key, `a whole number from 1 to ${most}, or ${levels} of them`);
+  }
 
   return {
     file,
     int: (key, fallback, least = 1) =>
-      typed(key, fallback, `a whole number of at least ${least}`, (v) => isInt(v, least)),
+      typed(key, fallback, `a whole number from ${least} to ${MOST}`, (v) => isInt(v, least)),
+    layers: (key, fallback) =>
+      typed(key, fallback, `a whole number from 1 to ${MOST_LAYERS}`, (v) =>
+        isInt(v, 1, MOST_LAYERS),
+      ),
     number: (key, fallback) => typed(key, fallback, "a number", Number.isFinite),
     bool: (key, fallback) => typed(key, fallback, "true or false", (v) => typeof v === "boolean"),
     oneOf<T extends string>(key: string, choices: readonly T[], fallback: T): T {
@@ -84,14 +105,8 @@ export function configReader(json: JsonObject, file: string): ConfigReader {
         "a list of whole numbers",
         listOf((v) => isInt(v, 1)),
       ),
-    perLevel(key, levels, fallback) {
-      const value = get(key) ?? fallback;
-      if (isInt(value, 1)) return Array<number>(levels).fill(value);
-      const expected = `a whole number, or ${levels} of them`;
-      const isList = listOf((v) => isInt(v, 1))(value) && (value as number[]).length === levels;
-      if (!isList) throw wrong(key, expected);
-      return value as number[];
-    },
+    perLevel: (key, levels, fallback) => perLevel(key, levels, fallback, MOST),
+    layersPerLevel: (key, levels, fallback) => perLevel(key, levels, fallback, MOST_LAYERS),
     only(table) {
       for (const [key, values] of Object.entries(table)) {
         const value = get(key);

@@ -105,10 +105,24 @@ function unetBlocks(reader: ConfigReader): readonly UNetBlock[] {
 }
 
 /** The one value of an option that diffusers takes a level, when all levels agree. */
-function uniform(reader: ConfigReader, key: string, levels: number, fallback: number): number {
-  const values = reader.perLevel(key, levels, fallback);
+function uniform(reader: ConfigReader, key: string, values: readonly number[]): number {
   if (values.every((v) => v === values[0])) return values[0]!;
   throw unsupported(reader.file, key, values, ["the same number for every level"]);
+}
+
+/** Throws "bad-file" where some of `widths` do not divide into as many parts as `parts` says. */
+function checkDivides(
+  file: string,
+  [key, widths]: readonly [string, readonly number[]],
+  [partsKey, parts]: readonly [string, readonly number[]],
+): void {
+  const odd = widths.findIndex((width, i) => width % (parts[i] ?? parts[0]!) !== 0);
+  if (odd < 0) return;
+  throw new TintypeError(
+    "bad-file",
+    `${file}: ${key} has ${widths[odd]}, which does not divide into ` +
+      `${parts[odd] ?? parts[0]} parts, as ${partsKey} says.`,
+  );
 }
 
 /** A list with an entry for each level. */
@@ -155,17 +169,28 @@ export function parseUNetConfig(json: JsonObject, file: string): ParsedConfig<UN
     outChannels: reader.int("out_channels", 4),
     blocks,
     blockOutChannels: levelList(reader, "block_out_channels", levels, [320, 640, 1280, 1280]),
-    layersPerBlock: uniform(reader, "layers_per_block", levels, 2),
+    layersPerBlock: uniform(
+      reader,
+      "layers_per_block",
+      reader.layersPerLevel("layers_per_block", levels, 2),
+    ),
     // What diffusers calls attention_head_dim is the number of heads (its issue 2011).
     heads: reader.perLevel("attention_head_dim", levels, 8),
-    transformerLayers: reader.perLevel("transformer_layers_per_block", levels, 1),
-    crossAttentionDim: uniform(reader, "cross_attention_dim", levels, 1280),
+    transformerLayers: reader.layersPerLevel("transformer_layers_per_block", levels, 1),
+    crossAttentionDim: uniform(
+      reader,
+      "cross_attention_dim",
+      reader.perLevel("cross_attention_dim", levels, 1280),
+    ),
     useLinearProjection: reader.bool("use_linear_projection", false),
     normNumGroups: reader.int("norm_num_groups", 32),
     normEps: reader.number("norm_eps", 1e-5),
     flipSinToCos: reader.bool("flip_sin_to_cos", true),
     freqShift: reader.int("freq_shift", 0, 0),
   };
+  const widths = ["block_out_channels", config.blockOutChannels] as const;
+  checkDivides(file, widths, ["norm_num_groups", [config.normNumGroups]]);
+  checkDivides(file, widths, ["attention_head_dim", config.heads]);
   return { config, problems: passedOver(reader, UNET_IGNORED) };
 }
 
@@ -204,13 +229,15 @@ export function parseVaeConfig(json: JsonObject, file: string): ParsedConfig<Vae
     outChannels: reader.int("out_channels", 3),
     latentChannels: reader.int("latent_channels", 4),
     blockOutChannels,
-    layersPerBlock: reader.int("layers_per_block", 1),
+    layersPerBlock: reader.layers("layers_per_block", 1),
     normNumGroups: reader.int("norm_num_groups", 32),
     scalingFactor: reader.number("scaling_factor", 0.18215),
     midBlockAttention: reader.bool("mid_block_add_attention", true),
     useQuantConv: reader.bool("use_quant_conv", true),
     usePostQuantConv: reader.bool("use_post_quant_conv", true),
   };
+  const widths = ["block_out_channels", blockOutChannels] as const;
+  checkDivides(file, widths, ["norm_num_groups", [config.normNumGroups]]);
   return { config, problems: passedOver(reader, VAE_IGNORED) };
 }
 
@@ -225,11 +252,13 @@ export function parseClipConfig(json: JsonObject, file: string): ParsedConfig<Cl
     vocabSize: reader.int("vocab_size", 49408),
     hiddenSize: reader.int("hidden_size", 512),
     intermediateSize: reader.int("intermediate_size", 2048),
-    layers: reader.int("num_hidden_layers", 12),
+    layers: reader.layers("num_hidden_layers", 12),
     heads: reader.int("num_attention_heads", 8),
     maxPositions: reader.int("max_position_embeddings", 77),
     activation: reader.oneOf("hidden_act", ["quick_gelu", "gelu"], "quick_gelu"),
     layerNormEps: reader.number("layer_norm_eps", 1e-5),
   };
+  const heads = ["num_attention_heads", [config.heads]] as const;
+  checkDivides(file, ["hidden_size", [config.hiddenSize]], heads);
   return { config, problems: [] };
 }

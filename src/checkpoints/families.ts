@@ -143,6 +143,6 @@ export function runnableFamily(tensors: StoredTensors, file: string): ModelFamil
   const advice = ADVICE[family] ?? "It runs Stable Diffusion 1.x and 2.x.";
   throw new TintypeError(
     "unsupported",
-    `${file} holds ${title} (key "${evidence}"), which this version does not run by itself. ${advice}`,
+    `${file} holds ${title} (key "${evidence}"), which this version does not run. ${advice}`,
   );
 }

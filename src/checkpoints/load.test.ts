@@ -3,18 +3,22 @@ import {
   checksum,
   configFiles,
   type Files,
+  type KeyAndShape,
   memoryFolder,
   type Part,
+  readPublished,
   readTiny,
   safetensors,
+  sparseSafetensors,
   type Tiny,
 } from "../../test/golden/checkpoints/support.js";
-import { writeSafetensors } from "../formats/index.js";
+import { type TensorToWrite, writeSafetensors } from "../formats/index.js";
 import { type ByteSource, memorySource } from "../util/bytes.js";
 import { checkWeights, type Manifest } from "./checkWeights.js";
 import { parseClipConfig, parseUNetConfig, parseVaeConfig } from "./diffusersConfig.js";
 import { inspectModel } from "./inspect.js";
 import { type LoadOptions, loadModelFiles } from "./load.js";
+import { withPrediction } from "./prediction.js";
 import type { ModelFiles } from "./types.js";
 
 const tiny = readTiny();
@@ -67,10 +71,7 @@ async function folderOf(
 ): Promise<Record<string, string | object | ByteSource>> {
   const files: Record<string, string | object | ByteSource> = configFiles(golden);
   for (const part of PARTS) {
-    const tensors = new Map<
-      string,
-      Parameters<typeof writeSafetensors>[0] extends ReadonlyMap<string, infer T> ? T : never
-    >();
+    const tensors = new Map<string, TensorToWrite>();
     for (const [name, { dtype, shape, source, offset, length }] of model[part].weights) {
       tensors.set(rename(name, part), { dtype, shape, bytes: await source.read(offset, length) });
     }
@@ -263,7 +264,9 @@ describe("a diffusers folder", () => {
       unknown: ["conv_in.bias"],
       wrongShape: ["conv_in.weight"],
     });
-    expect(() => checkWeights(asked, model.unet, "UNet")).toThrowErrorMatchingInlineSnapshot(`[TintypeError: m/unet/diffusion_pytorch_model.safetensors: the UNet has 326 tensors; of these 1 missing ("extra.weight"); 1 not expected ("conv_in.bias"); 1 of another shape ("conv_in.weight" expected [1, 2], got [32, 4, 3, 3]). The file is damaged or of another architecture, or the config is not its own.]`);
+    expect(() => checkWeights(asked, model.unet, "UNet")).toThrowErrorMatchingInlineSnapshot(
+      `[TintypeError: m/unet/diffusion_pytorch_model.safetensors: the weights do not fit the UNet, which has 326 tensors: 1 missing ("extra.weight"); 1 not expected ("conv_in.bias"); 1 of another shape ("conv_in.weight" expected [1, 2], got [32, 4, 3, 3]). The file is damaged or of another architecture, or the config is not its own.]`,
+    );
   });
 });
 
@@ -282,7 +285,9 @@ describe("a single file without a config", () => {
     const config = memoryFolder("c", configFiles(tiny.sd1!));
     await expect(
       load([...ldm, ["model.foo", [1]]], { config }),
-    ).rejects.toThrowErrorMatchingInlineSnapshot(`[TintypeError: m.safetensors: 1 key is no part of Stable Diffusion 1.x: "model.foo". The file is damaged, or holds something else besides.]`);
+    ).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[TintypeError: m.safetensors: 1 key is no part of Stable Diffusion 1.x: "model.foo". The file is damaged, or holds something else besides.]`,
+    );
   });
 
   test("without a VAE asks for one", async () => {
@@ -293,13 +298,95 @@ describe("a single file without a config", () => {
     );
   });
 
-  test("keeps to what was published for SD 2 and leaves the prediction to a probe", async () => {
-    const rows = tiny["sd2-inpaint"]!.ldm.map(
-      ([key, shape]) =>
-        [key, key.endsWith("input_blocks.0.0.weight") ? [shape[0]!, 4, 3, 3] : shape] as const,
-    ).filter(([key]) => !key.startsWith("model.diffusion_model.") || true);
-    await expect(load(rows)).rejects.toThrow(
+  test("has no published heads for a UNet of SD 2 either", async () => {
+    await expect(load(tiny["sd2-inpaint"]!.ldm)).rejects.toThrow(
       /UNet: attention of width 32: expected a multiple of 64/,
     );
+  });
+});
+
+describe("single files of the published shapes", () => {
+  const published = readPublished();
+  const load = (
+    family: string,
+    options: LoadOptions = {},
+    extra: readonly KeyAndShape[] = [],
+    metadata: Readonly<Record<string, string>> = {},
+  ) => {
+    const rows = [...published[family]!.ldm, ...extra];
+    return loadModelFiles(sparseSafetensors("m.safetensors", rows, metadata), options);
+  };
+  const yaml = (text: string) => memorySource("m.yaml", new TextEncoder().encode(text));
+
+  test.each(["sd1", "sd1-inpaint"])("%s predicts noise by convention", async (family) => {
+    const model = await load(family);
+    expect(model).toMatchObject({ family, prediction: "epsilon", tokenizer: "clip", problems: [] });
+    expect(model.unet.config.sampleSize).toBe(64);
+    expect(model.scheduler).toMatchObject({
+      _class_name: "PNDMScheduler",
+      beta_start: 0.00085,
+      beta_end: 0.012,
+      steps_offset: 1,
+      set_alpha_to_one: false,
+      skip_prk_steps: true,
+      prediction_type: "epsilon",
+    });
+  });
+
+  test("sd2 has to be probed, and then takes what was published for its kind", async () => {
+    const model = await load("sd2");
+    expect(model).toMatchObject({ family: "sd2", prediction: "probe", tokenizer: "openclip" });
+    const v = withPrediction(model, "v_prediction");
+    expect(v.unet.config.sampleSize).toBe(96);
+    expect(v.scheduler).toMatchObject({
+      _class_name: "DDIMScheduler",
+      prediction_type: "v_prediction",
+    });
+    const eps = withPrediction(model, "epsilon");
+    expect(eps.unet.config.sampleSize).toBe(64);
+    expect(eps.scheduler).toMatchObject({
+      _class_name: "PNDMScheduler",
+      prediction_type: "epsilon",
+    });
+    expect(withPrediction(v, "epsilon")).toBe(v);
+  });
+
+  test("say by a .yaml, markers or metadata what they predict", async () => {
+    const eps = await load("sd2", { yaml: yaml("model:\n  params:\n    linear_start: 0.00085\n") });
+    expect(eps).toMatchObject({
+      prediction: "epsilon",
+      predictionSource: "the .yaml beside the file",
+    });
+    const v = await load("sd2", {
+      yaml: yaml('    # parameterization: "eps"\n    parameterization: "v"\n'),
+    });
+    expect(v.prediction).toBe("v_prediction");
+    const said = await load("sd2", {}, [], { "modelspec.prediction_type": "v" });
+    expect(said).toMatchObject({
+      prediction: "v_prediction",
+      predictionSource: "the file's metadata",
+    });
+    const marked = await load("sd1", {}, [
+      ["v_pred", [0]],
+      ["ztsnr", [0]],
+    ]);
+    expect(marked.prediction).toBe("v_prediction");
+    expect(marked.scheduler).toMatchObject({
+      _class_name: "DDIMScheduler",
+      rescale_betas_zero_snr: true,
+      timestep_spacing: "trailing",
+      prediction_type: "v_prediction",
+    });
+  });
+
+  test("predict what the caller says before anything else", async () => {
+    const options = { prediction: "eps", yaml: yaml('parameterization: "v"') } as const;
+    const model = await load("sd2", options, [["v_pred", [0]]]);
+    expect(model).toMatchObject({ prediction: "epsilon", predictionSource: "--prediction" });
+    expect((await load("sd2", { prediction: "v" })).unet.config.sampleSize).toBe(96);
+    expect((await load("sd1", { prediction: "v" })).scheduler).toMatchObject({
+      _class_name: "PNDMScheduler",
+      prediction_type: "v_prediction",
+    });
   });
 });

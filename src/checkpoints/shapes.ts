@@ -12,8 +12,8 @@ interface Shapes {
   /** Size of one dimension. Throws "mismatch" when the tensor or the dimension is not there. */
   dim(key: string, axis: number): number;
   rank(key: string): number;
-  /** How many of `key(0)`, `key(1)`... there are. */
-  count(key: (i: number) => string): number;
+  /** How many of `list.0`, `list.1`... there are. Throws "mismatch" where one between is missing. */
+  count(list: string): number;
 }
 
 function shapesOf(tensors: StoredTensors, who: string): Shapes {
@@ -34,10 +34,17 @@ function shapesOf(tensors: StoredTensors, who: string): Shapes {
       );
     },
     rank: (key) => shape(key).length,
-    count(key) {
-      let n = 0;
-      while (tensors.has(key(n))) n++;
-      return n;
+    count(list) {
+      const found = new Set<number>();
+      for (const key of tensors.keys()) {
+        if (!key.startsWith(`${list}.`)) continue;
+        const index = /^\d+(?=\.)/.exec(key.slice(list.length + 1));
+        if (index !== null) found.add(Number(index[0]));
+      }
+      for (let i = 0; i < found.size; i++) {
+        check(found.has(i), "mismatch", `${who}: "${list}.${i}" is missing.`);
+      }
+      return found.size;
     },
   };
 }
@@ -50,19 +57,19 @@ interface Level {
 }
 
 function transformerDepth(shapes: Shapes, block: string): number {
-  return shapes.count((i) => `${block}.transformer_blocks.${i}.norm1.weight`);
+  return shapes.count(`${block}.transformer_blocks`);
 }
 
 /** The levels that `input_blocks` numbers: layers up to a downsampler each. */
 function unetLevels(shapes: Shapes): readonly Level[] {
   const levels: Level[] = [{ channels: 0, layers: 0, depth: 0 }];
-  for (let i = 1; ; i++) {
+  const blocks = shapes.count("input_blocks");
+  for (let i = 1; i < blocks; i++) {
     const block = `input_blocks.${i}`;
-    if (shapes.has(`${block}.0.op.weight`)) {
+    if (shapes.has(`${block}.0.op.weight`) || shapes.has(`${block}.0.op.bias`)) {
       levels.push({ channels: 0, layers: 0, depth: 0 });
       continue;
     }
-    if (!shapes.has(`${block}.0.in_layers.2.weight`)) break;
     const level = levels.at(-1)!;
     level.channels = shapes.dim(`${block}.0.in_layers.2.weight`, 0);
     level.depth = Math.max(level.depth, transformerDepth(shapes, `${block}.1`));
@@ -109,12 +116,14 @@ export function unetConfigFromShapes(
 }
 
 /** Levels and layers of a VAE in LDM's layout (keys without `first_stage_model.`). */
-export function ldmVaeLayout(tensors: StoredTensors): { levels: number; layersPerBlock: number } {
-  const shapes = shapesOf(tensors, "");
-  const conv = (level: number, i: number) => `encoder.down.${level}.block.${i}.conv1.weight`;
+export function ldmVaeLayout(
+  tensors: StoredTensors,
+  who: string,
+): { levels: number; layersPerBlock: number } {
+  const shapes = shapesOf(tensors, who);
   return {
-    levels: shapes.count((level) => conv(level, 0)),
-    layersPerBlock: shapes.count((i) => conv(0, i)),
+    levels: shapes.count("encoder.down"),
+    layersPerBlock: shapes.count("encoder.down.0.block"),
   };
 }
 
@@ -125,19 +134,15 @@ export function vaeConfigFromShapes(
   base: VaeConfig,
 ): VaeConfig {
   const shapes = shapesOf(tensors, who);
-  const conv = (level: number, i: number) =>
-    `encoder.down_blocks.${level}.resnets.${i}.conv1.weight`;
-  const levels = Math.max(
-    1,
-    shapes.count((level) => conv(level, 0)),
-  );
+  const levels = shapes.count("encoder.down_blocks");
+  const conv = (level: number) => `encoder.down_blocks.${level}.resnets.0.conv1.weight`;
   return {
     ...base,
     inChannels: shapes.dim("encoder.conv_in.weight", 1),
     outChannels: shapes.dim("decoder.conv_out.weight", 0),
     latentChannels: shapes.dim("decoder.conv_in.weight", 1),
-    blockOutChannels: Array.from({ length: levels }, (_, level) => shapes.dim(conv(level, 0), 0)),
-    layersPerBlock: shapes.count((i) => conv(0, i)),
+    blockOutChannels: Array.from({ length: levels }, (_, level) => shapes.dim(conv(level), 0)),
+    layersPerBlock: shapes.count("encoder.down_blocks.0.resnets"),
     midBlockAttention: shapes.has("decoder.mid_block.attentions.0.to_q.weight"),
     useQuantConv: shapes.has("quant_conv.weight"),
     usePostQuantConv: shapes.has("post_quant_conv.weight"),
@@ -145,8 +150,8 @@ export function vaeConfigFromShapes(
 }
 
 /** Layers of OpenCLIP's text encoder (keys without `cond_stage_model.model.`). */
-export function openClipLayers(tensors: StoredTensors): number {
-  return shapesOf(tensors, "").count((i) => `transformer.resblocks.${i}.ln_1.weight`);
+export function openClipLayers(tensors: StoredTensors, who: string): number {
+  return shapesOf(tensors, who).count("transformer.resblocks");
 }
 
 /** ClipTextConfig of a text encoder under canonical names, 64 channels a head. */
@@ -156,13 +161,12 @@ export function clipConfigFromShapes(
   activation: ClipActivation,
 ): ClipTextConfig {
   const shapes = shapesOf(tensors, who);
-  const layer = (i: number) => `encoder.layers.${i}.mlp.fc1.weight`;
   const hiddenSize = shapes.dim("embeddings.token_embedding.weight", 1);
   return {
     vocabSize: shapes.dim("embeddings.token_embedding.weight", 0),
     hiddenSize,
-    intermediateSize: shapes.dim(layer(0), 0),
-    layers: shapes.count(layer),
+    intermediateSize: shapes.dim("encoder.layers.0.mlp.fc1.weight", 0),
+    layers: shapes.count("encoder.layers"),
     heads: headsOf64(who, hiddenSize),
     maxPositions: shapes.dim("embeddings.position_embedding.weight", 0),
     activation,

@@ -169,13 +169,16 @@ describe("text encoders", () => {
 test("keys that nobody knows are reported", () => {
   const tensors = tensorsOf("sd1");
   const [tensor] = tensors.values();
-  const strange = [
-    "model.diffusion_model.input_blocks.12.0.in_layers.0.weight",
-    "first_stage_model.x",
-    "foo",
-  ];
+  const strange = ["model.diffusion_model.input_blocks.11.3.weight", "first_stage_model.x", "foo"];
   for (const key of strange) tensors.set(key, tensor!);
   expect([...split(tensors).keys.unknown].sort()).toEqual([...strange].sort());
+});
+
+test("a gap in a numbered list is no shorter list", () => {
+  const gap = withoutKeys(tensorsOf("sd2"), /resblocks\.4\./);
+  expect(() => split(gap)).toThrow(
+    'm.safetensors: text encoder: "transformer.resblocks.4" is missing.',
+  );
 });
 
 test("a config of another model is refused", () => {

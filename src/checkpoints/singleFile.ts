@@ -90,11 +90,15 @@ function openClipOf(
  * How many layers of the file's text encoder are used. SD 2 takes the penultimate layer's output,
  * so the last of a whole OpenCLIP is left out; files converted back from diffusers hold none.
  */
-function textLayers(tensors: StoredTensors, base: ClipTextConfig | undefined): number {
+function textLayers(
+  tensors: StoredTensors,
+  file: string,
+  base: ClipTextConfig | undefined,
+): number {
   const openClip = below(tensors, OPENCLIP);
   if (base !== undefined) return base.layers;
   if (openClip.size === 0) return Number.POSITIVE_INFINITY;
-  const layers = openClipLayers(openClip);
+  const layers = openClipLayers(openClip, `${file}: text encoder`);
   const isWhole = layers >= 24 || openClip.has("text_projection");
   return isWhole ? layers - 1 : layers;
 }
@@ -118,7 +122,7 @@ export function splitSingleFile(
   family: ModelFamily,
   base: Partial<BaseConfigs> = {},
 ): SingleFile {
-  const layers = textLayers(tensors, base.text);
+  const layers = textLayers(tensors, file, base.text);
   const sorted = sortKeys([...tensors.keys()], [UNET, EMA, CLIP, OPENCLIP, ...VAES], layers);
   const kept = new Map([...tensors].filter(([key]) => sorted.kept.has(key)));
   const unet = unetOf(kept, file, family, base.unet);

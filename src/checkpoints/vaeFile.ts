@@ -9,9 +9,9 @@ import { ldmVaeLayout, vaeConfigFromShapes } from "./shapes.js";
 import type { Component } from "./types.js";
 import { diffusersVaeRules, ldmVaeRules } from "./vaeKeys.js";
 
-function vaeRules(tensors: StoredTensors): readonly KeyRule[] {
+function vaeRules(tensors: StoredTensors, who: string): readonly KeyRule[] {
   const isDiffusers = [...tensors.keys()].some((key) => /^(en|de)coder\.mid_block\./.test(key));
-  return isDiffusers ? diffusersVaeRules() : ldmVaeRules(ldmVaeLayout(tensors));
+  return isDiffusers ? diffusersVaeRules() : ldmVaeRules(ldmVaeLayout(tensors, who));
 }
 
 /**
@@ -25,7 +25,7 @@ export function vaeFromTensors(
   key: (rest: string) => string,
 ): Extracted<VaeConfig> {
   const who = `${file}: VAE`;
-  const rules = vaeRules(tensors);
+  const rules = vaeRules(tensors, who);
   const { weights } = mapKeys(keyMap(rules), tensors);
   const config = vaeConfigFromShapes(weights, who, base ?? SD_VAE);
   checkGroups(who, config.blockOutChannels, config.normNumGroups);

@@ -72,6 +72,31 @@ export async function safetensors(
   return memorySource(name, new Uint8Array(Buffer.concat(chunks)));
 }
 
+/** A safetensors file of zeros, of any size: float32 tensors behind an ordinary header. */
+export function sparseSafetensors(
+  name: string,
+  rows: readonly KeyAndShape[],
+  metadata: Readonly<Record<string, string>> = {},
+): ByteSource {
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  let end = 0;
+  for (const [key, shape] of rows) {
+    const start = end;
+    end += 4 * sizeOf(shape);
+    header[key] = { dtype: "F32", shape, data_offsets: [start, end] };
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const head = new Uint8Array(8 + json.length);
+  new DataView(head.buffer).setBigUint64(0, BigInt(json.length), true);
+  head.set(json, 8);
+  const read = (offset: number, length: number) => {
+    const bytes = new Uint8Array(length);
+    bytes.set(head.subarray(offset, offset + length));
+    return Promise.resolve(bytes);
+  };
+  return { name, size: head.length + end, read };
+}
+
 /** sum over j of value[j] * (j mod 97 + 1) of a float32 tensor. */
 export async function checksum(tensor: StoredTensor): Promise<number> {
   const bytes = await tensor.source.read(tensor.offset, tensor.length);
