@@ -19,6 +19,9 @@ micro         SD 1.x again, as small as it goes, in every layout:
   micro-legacy.ckpt   LDM layout, pickle from before torch 1.6, no "state_dict" around it
   micro.vae.safetensors  autoencoder alone, LDM layout without prefix, other weights than micro's (for --vae)
 tiny-sd2.safetensors  LDM layout with OpenCLIP's text encoder, one layer more than the folder has, fp16
+narrow-sd1.json, narrow-sd2.json  {key: shape} of LDM files that need no --config: all that a single file cannot tell is as
+                  published (8 heads, or 64 channels a head; 32 groups; CLIP's whole vocabulary), only the widths are small.
+                  Too large to store: a weight is `weight("narrow-sd1", key, shape)` of README.md, by its LDM key.
 """
 
 import json
@@ -297,6 +300,21 @@ def micro(merges):
             os.remove(f"{OUT}/micro-fp16/tokenizer/{file}")
 
 
+NARROW_VAE = dict(block_out_channels=(32, 32, 64, 64), norm_num_groups=32)
+NARROW = {
+    "narrow-sd1": (dict(cross_attention_dim=64, attention_head_dim=8, block_out_channels=(32, 64, 64, 64)), NARROW_VAE, clip(49408, 64, 1)),
+    "narrow-sd2": (dict(cross_attention_dim=64, attention_head_dim=[1, 1, 1, 2], block_out_channels=(64, 64, 64, 128), use_linear_projection=True),
+                   NARROW_VAE, clip(49408, 64, 1, hidden_act="gelu")),
+}
+
+
+def narrow(name):
+    """{LDM key: shape} of a file of small widths, without what no loader needs."""
+    weights = ldm_checkpoint(*build(606, *NARROW[name]), openclip=name == "narrow-sd2")
+    unneeded = ("betas", "alphas_cumprod", "position_ids", "text_projection", "logit_scale")
+    return {k: list(v.shape) for k, v in weights.items() if not k.endswith(unneeded)}
+
+
 if __name__ == "__main__":
     with open(f"{OUT}/tiny-sd1/tokenizer/merges.txt") as f:
         merges = f.read().split("\n")[1:1501]
@@ -304,3 +322,7 @@ if __name__ == "__main__":
     tiny_sd2(merges)
     tiny_inpaint(merges[:600])
     micro(merges[:300])
+    for name in NARROW:
+        shapes = narrow(name)
+        with open(f"{OUT}/{name}.json", "w") as f:
+            f.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in shapes.items()) + "\n}\n")

@@ -1,15 +1,19 @@
 """Whole pictures as diffusers makes them: test/golden/pipelines.
 
-    PYTHONPATH=<diffusers>/src python scripts/golden/pipelines.py [NAME ...]
+    PYTHONPATH=<diffusers>/src BPE_GZ=<bpe_simple_vocab_16e6.txt.gz> python scripts/golden/pipelines.py [NAME ...]
+
+BPE_GZ is OpenAI CLIP's vocabulary, which the open_clip package carries; only the narrow-* cases want it.
 
 Made with torch 2.13.0+cpu, transformers 5.18.0, diffusers 0.40.0.dev0 (58eb52c0), fp32 on the CPU. Each case is a
 command line; this script reads it as `tintype generate` does and does the same with diffusers' own pipelines, so the two
 cannot drift apart. Tolerance: no value of a pixel off by more than 2 of 255. The script also makes every picture a second
 time with other kernels (no oneDNN) and refuses a case in which the reference itself moves by more than 1.
 
-cases.json        [{name, model, config?, vae?, overlay?, library?, prompt, args, pictures}]: `tintype generate PROMPT ARGS`
-                  with --model, --config and --vae in ../models must write the pictures. Files among the args lie beside it.
-                  overlay {file: JSON}: the model's folder with that file replaced. library: options without a flag.
+cases.json        [{name, model, config?, vae?, derived?, overlay?, library?, prompt, args, pictures}]:
+                  `tintype generate PROMPT ARGS`, with --model, --config and --vae in ../models, must write the pictures.
+                  Files among the args lie beside cases.json. derived: the model's file is not stored, its weights follow
+                  from their names (models.py: narrow-*.json). overlay {file: JSON}: the model's folder with that file
+                  replaced. library: options without a flag.
 latents.safetensors   CASE.K: final latents [1,4,h,w] of picture K, as the UNet left them (not divided by scaling_factor);
                   CASE.K.init: what the first step gets; CASE.K.step.I: after step I, for a few cases.
 
@@ -29,6 +33,7 @@ What diffusers is told, where a plain call would do something else:
 
 import argparse
 import functools
+import gzip
 import json
 import os
 import shlex
@@ -36,7 +41,9 @@ import sys
 import tempfile
 import warnings
 
+import components
 import diffusers
+import models
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline
@@ -69,7 +76,7 @@ SCHEDULES = {None: {}, "karras": {"use_karras_sigmas": True}, "exponential": {"u
 cli = argparse.ArgumentParser()
 for flag, kind, default in (("negative-prompt", str, None), ("steps", int, 20), ("cfg-scale", float, 7.5), ("sampler", str, None),
                             ("schedule", str, None), ("eta", float, 0.0), ("seed", int, 0), ("width", int, None), ("height", int, None),
-                            ("batch-size", int, 1), ("batch-count", int, 1), ("init-image", str, None), ("mask", str, None), ("strength", float, None)):
+                            ("batch-size", int, 1), ("batch-count", int, 1), ("init-image", str, None), ("mask", str, None), ("strength", float, None), ("prediction", str, "auto")):
     cli.add_argument(f"--{flag}", type=kind, default=default)
 
 
@@ -83,9 +90,33 @@ def with_sampler(scheduler, name, schedule):
     return getattr(diffusers, SAMPLERS[name]).from_config(scheduler.config, **SCHEDULES[schedule], **more)
 
 
+def load_narrow(name):
+    """A model whose LDM weights follow from their names, with SD's published scheduler (PNDM) and CLIP's whole tokenizer."""
+    with open(f"{MODELS}/{name}.json") as f:
+        weights = {k: components.derive(name, k, shape) for k, shape in json.load(f).items()}
+    unet, vae, text = models.build(0, *models.NARROW[name])
+    unet.load_state_dict(ldm.convert_ldm_unet_checkpoint(dict(weights), unet.config))
+    vae.load_state_dict(ldm.convert_ldm_vae_checkpoint(dict(weights), vae.config))
+    if name == "narrow-sd2":   # the file's last layer is left out, as SD 2 does
+        last = f"resblocks.{text.config.num_hidden_layers}."
+        clip = ldm.convert_open_clip_checkpoint(text, {k: v for k, v in weights.items() if last not in k})
+    else:
+        clip = ldm.convert_ldm_clip_checkpoint(dict(weights))
+    text.load_state_dict({k.removeprefix("text_model."): v for k, v in clip.items()})
+    merges = gzip.open(os.environ["BPE_GZ"]).read().decode().split("\n")[1:48895]
+    with tempfile.TemporaryDirectory() as folder:
+        assert models.write_tokenizer(folder, merges, {"pad_token": "!" if name == "narrow-sd2" else "<|endoftext|>"}) == 49408
+        tokenizer = CLIPTokenizer.from_pretrained(folder)
+        models.write_json(f"{folder}/scheduler_config.json", models.PNDM)
+        scheduler = diffusers.PNDMScheduler.from_pretrained(folder)
+    return StableDiffusionPipeline(vae, text, tokenizer, unet, scheduler, None, None, requires_safety_checker=False)
+
+
 @functools.cache
 def load(model, config=None, vae=None):
     """The model as diffusers loads it, in fp32 whatever the files hold."""
+    if model.startswith("narrow"):
+        return load_narrow(model.removesuffix(".safetensors"))
     path = f"{MODELS}/{'micro.safetensors' if model == 'micro.ckpt' else model}"   # same weights; diffusers refuses the .ckpt's leftovers
     tokenizer = CLIPTokenizer.from_pretrained(f"{MODELS}/{config or model}/tokenizer", model_max_length=77)
     more = dict(tokenizer=tokenizer, torch_dtype=torch.float32, safety_checker=None, requires_safety_checker=False)
@@ -99,10 +130,11 @@ def load(model, config=None, vae=None):
     return pipe
 
 
-def scheduler_of(pipe, overlay):
+def scheduler_of(pipe, overlay, prediction):
     config = overlay.get("scheduler/scheduler_config.json")
     if config is None:
-        return pipe.scheduler
+        kind = {"auto": {}, "eps": {"prediction_type": "epsilon"}, "v": {"prediction_type": "v_prediction"}}[prediction]
+        return pipe.scheduler.from_config(pipe.scheduler.config, **kind) if kind else pipe.scheduler
     with tempfile.TemporaryDirectory() as folder:
         with open(f"{folder}/scheduler_config.json", "w") as f:
             json.dump(config, f)
@@ -132,7 +164,7 @@ def run(case, seeds=None):
     base = load(case["model"], case.get("config"), case.get("vae"))
     made = []
     for seed in seeds or [[options.seed + k] for k in range(options.batch_size * options.batch_count)]:
-        pipe, call = prepare(base, scheduler_of(base, case.get("overlay", {})), options)
+        pipe, call = prepare(base, scheduler_of(base, case.get("overlay", {}), options.prediction), options)
         scheduler = pipe.scheduler = with_sampler(pipe.scheduler, options.sampler, options.schedule)
         pipe.set_progress_bar_config(disable=True)
         steps, first, step = [], [], scheduler.step
@@ -212,6 +244,7 @@ case("steps-2", "micro", "--steps 2 --seed 3")
 case("steps-30", "micro", "--steps 30 --seed 3")
 case("negative", "tiny-sd1", "--steps 6 --negative-prompt 'blurry, ugly' --seed 4")
 case("cfg-1", "tiny-sd1", "--steps 6 --cfg-scale 1 --negative-prompt ignored --seed 4")
+case("cfg-0.5", "micro", "--steps 6 --cfg-scale 0.5 --seed 4")   # diffusers guides above 1 only
 case("cfg-15", "micro", "--steps 6 --cfg-scale 15 --seed 4")
 case("seed-0", "micro", "--steps 4 --seed 0")
 case("seed-large", "micro", "--steps 4 --seed 4294967301")
@@ -237,6 +270,8 @@ for alias in ALIASES:
     case("alias-" + alias.lower().replace(" ", "-").replace("+", "p"), "micro", f"--steps 6 --sampler '{alias}' --seed 10")
 for sampler in ("dpmpp_2m", "unipc", "deis", "dpmpp_2m_sde"):   # beyond 15 steps, lower_order_final no longer applies
     case(f"{sampler}-16", "micro", f"--steps 16 --cfg-scale 3 --sampler {sampler} --seed 10")
+for sampler in ("ddim", "ddpm", "euler", "euler_a", "heun", "lms", "dpm2", "dpmpp_2m", "unipc", "deis", "lcm"):
+    case(f"one-step-{sampler}", "micro", f"--steps 1 --sampler {sampler} --seed 10")
 
 # what a scheduler_config.json may say, without --sampler and with one
 case("file-euler-trailing", "micro", "--steps 6 --seed 11", **scheduler("EulerDiscreteScheduler", **BETAS, timestep_spacing="trailing"))
@@ -323,6 +358,10 @@ for model in ("micro", "micro-fp16", "micro-bf16", "micro-bin"):
 for file, config in (("micro.safetensors", "micro"), ("micro.ckpt", "micro"), ("micro-legacy.ckpt", "micro"), ("tiny-sd2.safetensors", "tiny-sd2")):
     case(f"file-{file}", file, "--steps 5 --seed 25", "a naïve cat, 図", config=config)
 case("file-vae", "micro", "--steps 5 --seed 25", "a naïve cat, 図", vae="micro.vae.safetensors")
+case("file-prediction-v", "micro.safetensors", "--prediction v --steps 5 --seed 25", config="micro")
+case("file-prediction-eps", "tiny-sd2.safetensors", "--prediction eps --steps 5 --sampler euler --seed 25", config="tiny-sd2")
+case("narrow-sd1", "narrow-sd1.safetensors", "--prediction eps --width 64 --height 64 --steps 5 --seed 26", "a naïve cat, 図書館", derived=True)
+case("narrow-sd2", "narrow-sd2.safetensors", "--prediction v --width 64 --height 64 --steps 5 --seed 26", "a naïve cat, 図書館", derived=True)
 
 WITH_STEPS = ("euler_a", "defaults", "img2img-0.7", "inpaint-4ch-0.6", "inpaint-9ch", "sd2-zero-snr-ddim")
 
