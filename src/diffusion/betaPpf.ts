@@ -41,12 +41,8 @@ export function betaCdf(x: number, a: number, b: number): number {
   return (front * betaFraction(x, a, b)) / a;
 }
 
-/** Where the Beta(a, b) distribution reaches probability p: the inverse of `betaCdf`, to about 1e-14. */
-export function betaPpf(p: number, a: number, b: number): number {
-  if (p <= 0) return 0;
-  if (p >= 1) return 1;
-  // Solve for the smaller tail, where x and not 1 - x carries the digits.
-  if (p > betaCdf(0.5, a, b)) return 1 - betaPpf(1 - p, b, a);
+/** Solves I_x(a, b) = p for x in (0, 0.5] by Newton's method inside a shrinking bracket. */
+function lowerHalf(p: number, a: number, b: number): number {
   const logBeta = logGamma(a) + logGamma(b) - logGamma(a + b);
   let [low, high] = [0, 0.5];
   let x = Math.min(0.5, Math.exp((Math.log(p) + Math.log(a) + logBeta) / a));
@@ -61,4 +57,12 @@ export function betaPpf(p: number, a: number, b: number): number {
     x = next;
   }
   return x;
+}
+
+/** Where the Beta(a, b) distribution reaches probability p: the inverse of `betaCdf`, to about 1e-14. */
+export function betaPpf(p: number, a: number, b: number): number {
+  if (p <= 0) return 0;
+  if (p >= 1) return 1;
+  // The smaller of x and 1 - x carries the digits.
+  return p <= betaCdf(0.5, a, b) ? lowerHalf(p, a, b) : 1 - lowerHalf(1 - p, b, a);
 }

@@ -2,6 +2,7 @@ import { add, scale, sub } from "../tensor/elementwise.js";
 import { type Tensor, tensor } from "../tensor/tensor.js";
 import { TintypeError } from "../util/errors.js";
 import type { Network } from "./parametrization.js";
+import { requireRange } from "./range.js";
 import type { Level } from "./types.js";
 
 /** The network's two answers to one x: without the prompt (or to the negative one) and with it. */
@@ -65,8 +66,11 @@ export function classifierFreeGuidance(
   options: GuidanceOptions,
 ): Network {
   const { scale: guidanceScale, rescale = 0, steps } = options;
-  requireFinite("guidance scale", guidanceScale, -Infinity, Infinity);
-  requireFinite("guidance rescale", rescale, 0, 1);
+  if (!Number.isFinite(guidanceScale)) {
+    const message = `guidance scale: expected a finite number, got ${guidanceScale}.`;
+    throw new TintypeError("bad-argument", message);
+  }
+  requireRange("guidance rescale", rescale, 0, 1);
   if (steps !== undefined && !(steps.from >= 0 && steps.to > steps.from)) {
     throw new TintypeError(
       "bad-argument",
@@ -82,12 +86,6 @@ export function classifierFreeGuidance(
     const guided = guide(uncond, cond, guidanceScale);
     return rescale > 0 ? rescaleGuidance(guided, cond, rescale) : guided;
   };
-}
-
-function requireFinite(what: string, value: number, min: number, max: number): void {
-  if (Number.isFinite(value) && value >= min && value <= max) return;
-  const range = Number.isFinite(min) ? `a number in [${min}, ${max}]` : "a finite number";
-  throw new TintypeError("bad-argument", `${what}: expected ${range}, got ${value}.`);
 }
 
 /** [uncond, cond] stacked along the batch, each [B,...], as the two halves of one network call. */

@@ -3,6 +3,7 @@ import { TintypeError } from "../util/errors.js";
 import { alphasCumprodFor, type Course } from "./course.js";
 import type { ScheduleName } from "./ladder.js";
 import type { PredictionType } from "./parametrization.js";
+import { requireRange } from "./range.js";
 import {
   resolveSampler,
   resolveSchedule,
@@ -57,14 +58,6 @@ export interface SamplingPlan {
   readonly start: Level;
   /** Takes the steps. The last x is the latents, whichever scale the sampler works in. */
   readonly run: (denoise: Denoiser, x: Tensor, options: RunOptions) => AsyncGenerator<Step>;
-}
-
-function requireRange(what: string, value: number, min: number, max: number, hint = ""): void {
-  if (value >= min && value <= max) return;
-  throw new TintypeError(
-    "bad-argument",
-    `${what}: expected ${min} to ${max}, got ${value}.${hint}`,
-  );
 }
 
 /** How many of the first steps `strength` leaves out. Source: diffusers get_timesteps. */
@@ -137,6 +130,13 @@ export function planSampling(request: SamplingRequest): SamplingPlan {
   const begin = firstStep(steps, strength);
   const alphasCumprod = alphasCumprodFor(config, row.space === "sigma");
   const course = row.course({ config, alphasCumprod, steps, schedule, prediction, eta });
+  if (prediction === "epsilon" && course.levels.some((level) => level.alpha === 0)) {
+    throw new TintypeError(
+      "unsupported",
+      `${file.name}: with zero terminal SNR the first level holds noise alone, from which a network ` +
+        "that predicts noise cannot tell a picture: use the prediction type v.",
+    );
+  }
   return {
     sampler: row.name,
     label: row.label,

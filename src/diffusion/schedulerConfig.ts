@@ -271,7 +271,8 @@ export function parseSchedulerConfig(name: string, json: unknown): SchedulerFile
   for (const [key, value] of Object.entries(json)) {
     if (!isKey(key)) continue;
     if (!fits(key, value)) {
-      const expected = Array.isArray(NEUTRAL[key]) ? "list" : typeof (NEUTRAL[key] ?? 0);
+      const list = key === "trained_betas" || key === "disable_corrector";
+      const expected = list ? "list of numbers" : typeof (NEUTRAL[key] ?? 0);
       throw new TintypeError(
         "bad-file",
         `${name}: "${key}" should be a ${expected}, got ${JSON.stringify(value)}.`,

@@ -52,7 +52,9 @@ export function spacedTimesteps(s: Spacing): number[] {
     case "leading": {
       const ratio = Math.floor((s.style === "solver" ? last : s.total) / (s.count + extra));
       const values = Array.from({ length: s.count }, (_, i) => (i + extra) * ratio + s.offset);
-      if (ratio < 1 || values[values.length - 1]! >= s.total) {
+      // Only the samplers that look whole timesteps up in a table mind one beyond its end.
+      const beyond = s.style === "rounded" && values[values.length - 1]! >= s.total;
+      if (ratio < 1 || beyond) {
         throw new TintypeError(
           "bad-argument",
           `${s.count} steps do not fit into ${s.total} training timesteps with the spacing ` +

@@ -1,6 +1,5 @@
 import { add, scale } from "../../tensor/elementwise.js";
-import { type Tensor, tensor } from "../../tensor/tensor.js";
-import { invariant } from "../../util/errors.js";
+import type { Tensor } from "../../tensor/tensor.js";
 import type { BatchNoise, StepHook } from "../types.js";
 
 /** What every sampler may be given. */
@@ -28,20 +27,6 @@ export function combine(...terms: readonly (readonly [number, Tensor])[]): Tenso
   return terms.map(([c, x]) => scale(x, c)).reduce(add);
 }
 
-/** One standard normal draw for a batch [B,...]: picture k from its own source, as diffusers draws. */
-export function drawNoise(noise: BatchNoise, shape: readonly number[]): Tensor {
-  const [batch = 0, ...rest] = shape;
-  invariant(noise.length === batch, `${noise.length} noise sources for ${batch} pictures`);
-  const parts = noise.map((source) => source.randn([1, ...rest]).data);
-  const data = new Float32Array(parts.reduce((n, part) => n + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    data.set(part, offset);
-    offset += part.length;
-  }
-  return tensor(shape, data);
-}
-
 /**
  * How an ancestral step from one sigma to a smaller one splits: fall to `down`, then add noise `up`.
  * Source: k-diffusion, get_ancestral_step with eta 1.
@@ -50,5 +35,6 @@ export function ancestralStep(from: number, to: number): { up: number; down: num
   const f = Math.fround;
   const [from2, to2] = [f(from * from), f(to * to)];
   const up = f(Math.sqrt(f(f(to2 * f(from2 - to2)) / from2)));
-  return { up, down: f(Math.sqrt(f(to2 - f(up * up)))) };
+  // Rounding can leave less than nothing where the step is very long; the references have NaN there.
+  return { up, down: f(Math.sqrt(Math.max(f(to2 - f(up * up)), 0))) };
 }

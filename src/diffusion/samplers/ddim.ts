@@ -1,14 +1,9 @@
+import { randnBatch } from "../../tensor/random.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { CLEAN, levelOf } from "../forward.js";
 import { noiseFrom } from "../parametrization.js";
 import type { Denoiser, Step } from "../types.js";
-import {
-  type ConstrainedOptions,
-  combine,
-  drawNoise,
-  keep,
-  type NoisyOptions,
-} from "./arithmetic.js";
+import { type ConstrainedOptions, combine, keep, type NoisyOptions } from "./arithmetic.js";
 
 export interface DdimOptions extends NoisyOptions, ConstrainedOptions {
   /** Timesteps of the run, falling. */
@@ -47,7 +42,7 @@ export async function* ddim(
     const std = f(f(eta) * f(Math.sqrt(variance)));
     const direction = f(Math.sqrt(f(f(1 - target) - f(std * std))));
     x = combine([f(Math.sqrt(target)), denoised], [direction, eps]);
-    if (eta > 0) x = combine([1, x], [std, drawNoise(noise, x.shape)]);
+    if (eta > 0) x = combine([1, x], [std, randnBatch(noise, x.shape)]);
     const next = timesteps[i + 1];
     x = afterStep(x, next === undefined ? CLEAN : levelOf(alphasCumprod, next));
     yield { i: i - begin, count, level, x, denoised };

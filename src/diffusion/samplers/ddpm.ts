@@ -1,13 +1,8 @@
+import { randnBatch } from "../../tensor/random.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { CLEAN, levelOf } from "../forward.js";
 import type { Denoiser, Step } from "../types.js";
-import {
-  type ConstrainedOptions,
-  combine,
-  drawNoise,
-  keep,
-  type NoisyOptions,
-} from "./arithmetic.js";
+import { type ConstrainedOptions, combine, keep, type NoisyOptions } from "./arithmetic.js";
 
 /** How much noise a step of DDPM adds: the posterior's variance, or that of the forward step. */
 export type DdpmVariance = "fixed_small" | "fixed_small_log" | "fixed_large";
@@ -48,7 +43,7 @@ export async function* ddpm(
     if (t > 0) {
       const small = Math.max(f(f(restTarget / rest) * beta), f(1e-20));
       const variance = kind === "fixed_large" ? beta : small;
-      x = combine([1, mean], [f(Math.sqrt(variance)), drawNoise(noise, x.shape)]);
+      x = combine([1, mean], [f(Math.sqrt(variance)), randnBatch(noise, x.shape)]);
     }
     x = afterStep(x, next === undefined ? CLEAN : levelOf(alphasCumprod, next));
     yield { i: i - begin, count, level, x, denoised };

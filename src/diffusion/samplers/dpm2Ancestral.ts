@@ -1,8 +1,9 @@
 import { divide, sub } from "../../tensor/elementwise.js";
+import { randnBatch } from "../../tensor/random.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { CLEAN } from "../forward.js";
 import type { Denoiser, Level, Step } from "../types.js";
-import { ancestralStep, combine, drawNoise, keep, type NoisyOptions } from "./arithmetic.js";
+import { ancestralStep, combine, keep, type NoisyOptions } from "./arithmetic.js";
 
 /**
  * DPM-Solver-2 with ancestral noise: the midpoint method down past the next level, then fresh noise
@@ -33,7 +34,7 @@ export async function* dpm2Ancestral(
       denoised = await denoise(there, middle);
       const slopeThere = divide(sub(there, denoised), middle.sigma);
       const fallen = combine([1, x], [f(down - level.sigma), slopeThere]);
-      x = afterStep(combine([1, fallen], [up, drawNoise(noise, x.shape)]), next);
+      x = afterStep(combine([1, fallen], [up, randnBatch(noise, x.shape)]), next);
     }
     yield { i: i - begin, count: last + 1 - begin, level, x, denoised };
   }

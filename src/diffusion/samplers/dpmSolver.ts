@@ -1,15 +1,10 @@
 import { scale, sub } from "../../tensor/elementwise.js";
+import { randnBatch } from "../../tensor/random.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { CLEAN } from "../forward.js";
 import { noiseFrom } from "../parametrization.js";
 import type { Denoiser, Level, Step } from "../types.js";
-import {
-  type ConstrainedOptions,
-  combine,
-  drawNoise,
-  keep,
-  type NoisyOptions,
-} from "./arithmetic.js";
+import { type ConstrainedOptions, combine, keep, type NoisyOptions } from "./arithmetic.js";
 
 /** ++ solves for x0, the other for eps; "sde" solves the reverse diffusion with noise of its own. */
 export type DpmSolverAlgorithm = "dpmsolver" | "dpmsolver++" | "sde-dpmsolver" | "sde-dpmsolver++";
@@ -124,7 +119,7 @@ export async function* dpmSolver(
     const terms = [output, ...(used.length > 1 ? differences(used, lambdas, h) : [])];
     x = combine([weights.x, x], ...terms.map((d, k) => [weights.outputs[k]!, d] as const));
     if (algorithm.startsWith("sde")) {
-      x = combine([1, x], [weights.noise, drawNoise(noise, x.shape)]);
+      x = combine([1, x], [weights.noise, randnBatch(noise, x.shape)]);
     }
     x = afterStep(x, i < last ? next : CLEAN);
     yield { i: i - begin, count: last + 1 - begin, level, x, denoised };

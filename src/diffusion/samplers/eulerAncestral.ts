@@ -1,8 +1,9 @@
 import { divide, sub } from "../../tensor/elementwise.js";
+import { randnBatch } from "../../tensor/random.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { CLEAN } from "../forward.js";
 import type { Denoiser, Level, Step } from "../types.js";
-import { ancestralStep, combine, drawNoise, keep, type NoisyOptions } from "./arithmetic.js";
+import { ancestralStep, combine, keep, type NoisyOptions } from "./arithmetic.js";
 
 /**
  * Euler with ancestral noise: an Euler step that falls too far, then fresh noise up to the level.
@@ -23,7 +24,7 @@ export async function* eulerAncestral(
     const denoised = await denoise(x, level);
     const derivative = divide(sub(x, denoised), level.sigma);
     const fall = Math.fround(down - level.sigma);
-    x = combine([1, x], [fall, derivative], [up, drawNoise(noise, x.shape)]);
+    x = combine([1, x], [fall, derivative], [up, randnBatch(noise, x.shape)]);
     x = afterStep(x, i < last ? next : CLEAN);
     yield { i: i - begin, count: last + 1 - begin, level, x, denoised };
   }

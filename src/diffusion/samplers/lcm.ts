@@ -1,13 +1,8 @@
+import { randnBatch } from "../../tensor/random.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { CLEAN, levelOf } from "../forward.js";
 import type { Denoiser, Step } from "../types.js";
-import {
-  type ConstrainedOptions,
-  combine,
-  drawNoise,
-  keep,
-  type NoisyOptions,
-} from "./arithmetic.js";
+import { type ConstrainedOptions, combine, keep, type NoisyOptions } from "./arithmetic.js";
 
 export interface LcmOptions extends NoisyOptions, ConstrainedOptions {
   /** Timesteps of the run, falling. */
@@ -43,7 +38,7 @@ export async function* lcm(
       x = afterStep(denoised, CLEAN);
     } else {
       const { alpha, sigma } = levelOf(alphasCumprod, next);
-      x = combine([alpha, denoised], [sigma, drawNoise(noise, x.shape)]);
+      x = combine([alpha, denoised], [sigma, randnBatch(noise, x.shape)]);
       x = afterStep(x, levelOf(alphasCumprod, next));
     }
     yield { i: i - begin, count, level, x, denoised };
