@@ -7,10 +7,11 @@ import { type DiffusionModel, openModel, type Part } from "./pipelines/index.js"
 import { packageRoot } from "./platform/node/packageRoot.js";
 import { nodePlatform } from "./platform/node/platform.js";
 import type { Platform } from "./platform/types.js";
-import type { DeviceName } from "./runtime/engine.js";
+import type { DeviceName, Engine } from "./runtime/engine.js";
 import { nodeEngine } from "./runtime/node/engine.js";
 import type { ByteSource, Folder } from "./util/bytes.js";
 import { TintypeError } from "./util/errors.js";
+import { unknownName } from "./util/nearest.js";
 
 /*
  * Tintype in Node.js: the parts put together for this machine.
@@ -50,9 +51,15 @@ export interface RunOptions {
   readonly lowMemory?: boolean | undefined;
   /** Bytes that compiled programs may take on disk; 0 keeps none. */
   readonly cacheLimit?: number | undefined;
+  /** Numbers that are computed in; "auto" is what the device does best. The CPU computes in fp32. */
+  readonly dtype?: (typeof DTYPE_CHOICES)[number] | undefined;
   /** Told before a part of the model is loaded. */
   readonly onLoad?: ((part: Part) => void) | undefined;
+  /** Told after a part was loaded, and how long that took. */
+  readonly onLoaded?: ((part: Part, milliseconds: number) => void) | undefined;
 }
+
+export const DTYPE_CHOICES = ["auto", "fp32", "fp16"] as const;
 
 /** Folder of the model that comes with this package. */
 export function defaultModel(): string {
@@ -102,6 +109,7 @@ export async function loadModel(
   options: FindOptions & RunOptions = {},
 ): Promise<DiffusionModel> {
   const { platform = nodePlatform(), device = "cpu", threads, cacheLimit } = options;
+  checkDtype(options.dtype ?? "auto", device, options.onNotice);
   const files = await findModel(ref, { ...options, platform });
   const engine = nodeEngine({
     platform,
@@ -110,17 +118,50 @@ export async function loadModel(
     ...(cacheLimit === undefined ? {} : { cacheLimit }),
   });
   try {
+    const load = timedLoads(options);
     const model = await openModel(files, {
-      engine,
+      engine: { ...engine, load: load.around(engine) },
       lowMemory: options.lowMemory ?? false,
       availableMemory: () => platform.availableMemory() ?? Number.POSITIVE_INFINITY,
-      ...(options.onLoad ? { onLoad: options.onLoad } : {}),
+      onLoad: load.begin,
     });
     return { ...model, [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose]() };
   } catch (error) {
     await engine[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+function checkDtype(dtype: string, device: DeviceName, notice: FindOptions["onNotice"]): void {
+  if (!(DTYPE_CHOICES as readonly string[]).includes(dtype)) {
+    throw new TintypeError("bad-argument", unknownName("dtype", dtype, DTYPE_CHOICES));
+  }
+  if (dtype === "fp16" && device === "cpu") {
+    notice?.("fp16 is for GPUs: the CPU computes in fp32.");
+  }
+}
+
+/** Tells of each load before and after it. */
+function timedLoads({ onLoad, onLoaded }: RunOptions): {
+  begin(part: Part): void;
+  around(engine: Engine): Engine["load"];
+} {
+  let part: Part = "text";
+  return {
+    begin(next) {
+      part = next;
+      onLoad?.(next);
+    },
+    around:
+      (engine) =>
+      async (...args) => {
+        const loading = part;
+        const started = performance.now();
+        const program = await engine.load(...args);
+        onLoaded?.(loading, performance.now() - started);
+        return program;
+      },
+  };
 }
 
 /** Writes a picture as PNG, whole or not at all, with text chunks such as A1111's `parameters`. */
