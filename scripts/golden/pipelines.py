@@ -258,7 +258,7 @@ case("batch-both", "micro", "--steps 4 --batch-size 2 --batch-count 2 --sampler 
 for sampler in SAMPLERS:
     case(sampler, "micro", f"--steps 6 --cfg-scale 12 --sampler {sampler} --seed 7")
 for sampler in ("pndm", "euler", "dpmpp_2m", "ddim"):
-    case(f"{sampler}-sd1", "tiny-sd1", f"--steps 7 --cfg-scale 5 --sampler {sampler} --width 72 --seed 8")
+    case(f"{sampler}-sd1", "tiny-sd1", f"--steps 7 --cfg-scale 5 --sampler {sampler} --width 72 --height 64 --seed 8")
 case("ddim-eta-0.7", "micro", "--steps 6 --cfg-scale 12 --sampler ddim --eta 0.7 --seed 7")
 case("ddim-eta-1", "micro", "--steps 6 --cfg-scale 12 --sampler ddim --eta 1 --seed 7")
 for sampler in ("euler", "heun", "lms", "dpm2", "dpm2_a", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis"):

@@ -234,7 +234,7 @@ function publishedSettings(
   return {
     prediction: found.prediction,
     predictionSource: found.source,
-    scheduler: publishedScheduler(family, found.prediction, tensors.has("ztsnr")),
+    scheduler: publishedScheduler(found.prediction, tensors.has("ztsnr")),
   };
 }
 

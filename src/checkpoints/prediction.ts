@@ -96,12 +96,10 @@ const PUBLISHED: JsonObject = {
 };
 
 /**
- * The scheduler_config.json that was published with a family: PNDM; for SD 2.x with v-prediction
- * DDIM (stable-diffusion-2-1). A file marked `ztsnr` was trained on betas rescaled to zero terminal
+ * The scheduler_config.json that was published with Stable Diffusion: PNDM. A file marked `ztsnr` was trained on betas rescaled to zero terminal
  * SNR, and samples on trailing timesteps (Lin et al. 2023).
  */
 export function publishedScheduler(
-  family: ModelFamily,
   prediction: Prediction | "probe",
   zeroTerminalSnr: boolean,
 ): JsonObject {
@@ -115,8 +113,7 @@ export function publishedScheduler(
       ...told,
     };
   }
-  const ddim = family === "sd2" && prediction === "v_prediction";
-  return { ...PUBLISHED, ...(ddim ? { _class_name: "DDIMScheduler" } : {}), ...told };
+  return { ...PUBLISHED, ...told };
 }
 
 /** Side of the training latents of a single file: 96 for SD 2.x with v-prediction, otherwise 64. */
@@ -131,7 +128,7 @@ export function withPrediction(model: ModelFiles, prediction: Prediction): Model
   return {
     ...model,
     prediction,
-    scheduler: publishedScheduler(model.family, prediction, false),
+    scheduler: publishedScheduler(prediction, false),
     unet: { ...model.unet, config: { ...model.unet.config, sampleSize } },
   };
 }

@@ -293,17 +293,13 @@ export function parseSchedulerConfig(name: string, json: unknown): SchedulerFile
 
 /** The keys that a Stable Diffusion pipeline of diffusers corrects when it loads a scheduler. */
 function corrections(inpaint: boolean): Partial<SchedulerConfig> {
-  return {
-    steps_offset: 1,
-    clip_sample: false,
-    ...(inpaint ? { skip_prk_steps: true } : {}),
-  };
+  return { steps_offset: 1, ...(inpaint ? { skip_prk_steps: true } : { clip_sample: false }) };
 }
 
 export interface FromConfigOptions {
   /** The class to configure; without one, the file's own, as the pipeline has it after loading. */
   readonly className?: string | undefined;
-  /** Whether an inpainting pipeline loaded the file: it always skips PNDM's Runge-Kutta steps. */
+  /** Whether an inpainting pipeline loaded the file: it skips PNDM's Runge-Kutta steps, and clips. */
   readonly inpaint?: boolean;
 }
 

@@ -29,8 +29,7 @@ export async function* imageToImage(
   const pixels = picturesToTensor([resize(image, settings.width, settings.height)]);
   const moments = await model.encodeImage(pixels);
   const clean = samplePosterior(moments, noise, model.vae.scalingFactor);
-  const [, ...latent] = latentShape(model, settings);
-  const x = addNoise(clean, randnBatch(noise, [1, ...latent]), plan.start);
+  const x = addNoise(clean, randnBatch(noise, latentShape(model, settings)), plan.start);
   return yield* sample(model, request, conditioning, { settings, plan, noise, x });
 }
 

@@ -39,7 +39,7 @@ export async function* inpaint(model: DiffusionModel, request: InpaintRequest): 
   const posterior = async (seen: Tensor): Promise<Tensor> =>
     samplePosterior(await model.encodeImage(seen), noise, scalingFactor);
   const clean = !sees || strength < 1 ? await posterior(pixels) : undefined;
-  const fresh = randnBatch(noise, [1, channels, h, w]);
+  const fresh = randnBatch(noise, [batch, channels, h, w]);
   const x = strength < 1 ? addNoise(clean!, fresh, plan.start) : scale(fresh, plan.initialNoise);
   const start: Start = { settings, plan, noise, x };
   if (sees) {
@@ -47,7 +47,7 @@ export async function* inpaint(model: DiffusionModel, request: InpaintRequest): 
     const beside = concatChannels(masks, await posterior(maskedImage(pixels, mask)));
     return yield* sample(model, request, conditioning, { ...start, beside });
   }
-  skipDraw(noise, [1, channels, h, w]);
+  skipDraw(noise, [batch, channels, h, w]);
   const afterStep = keepOutside(smallMask, clean!, fresh);
   return yield* sample(model, request, conditioning, { ...start, afterStep });
 }

@@ -17,8 +17,7 @@ export async function* textToImage(model: DiffusionModel, request: GenerationReq
   model.checkMemory(runSize(settings), ["text", "unet", "decoder"]);
   const conditioning = await encodeConditioning(model, settings);
   const noise = noiseSources(settings);
-  const [, ...latent] = latentShape(model, settings);
-  const x = scale(randnBatch(noise, [1, ...latent]), plan.initialNoise);
+  const x = scale(randnBatch(noise, latentShape(model, settings)), plan.initialNoise);
   return yield* sample(model, request, conditioning, { settings, plan, noise, x });
 }
 
