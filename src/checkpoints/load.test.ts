@@ -339,7 +339,7 @@ describe("single files of the published shapes", () => {
     const v = withPrediction(model, "v_prediction");
     expect(v.unet.config.sampleSize).toBe(96);
     expect(v.scheduler).toMatchObject({
-      _class_name: "DDIMScheduler",
+      _class_name: "PNDMScheduler",
       prediction_type: "v_prediction",
     });
     const eps = withPrediction(model, "epsilon");
