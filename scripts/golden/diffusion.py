@@ -1,6 +1,6 @@
 """Golden answers of diffusers' schedulers, for src/diffusion.
 
-Made with diffusers 0.40.0.dev0 (58eb52c0), PyTorch 2.13.0 (CPU, fp32), NumPy 2.4, SciPy 1.17. Seed 20.
+Made with diffusers 0.40.0.dev0 (58eb52c0), PyTorch 2.13.0 (CPU, fp32), NumPy 2.4.6, SciPy 1.17.1. Seed 20.
 Tolerance of the latents: 1e-5 of the largest value, unless src/diffusion/golden.test.ts says otherwise.
 
     PYTHONPATH=path/to/diffusers/src OMP_NUM_THREADS=2 python scripts/golden/diffusion.py
