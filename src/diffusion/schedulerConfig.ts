@@ -1,3 +1,4 @@
+import { parseJson } from "../util/bytes.js";
 import { TintypeError } from "../util/errors.js";
 import { unknownName } from "../util/nearest.js";
 import type { PredictionType } from "./parametrization.js";
@@ -241,22 +242,9 @@ function isKey(key: string): key is Key {
   return Object.hasOwn(NEUTRAL, key);
 }
 
-/**
- * Reads the text of a scheduler_config.json; `name` is what messages call the file. Python's
- * Infinity and NaN, which diffusers writes there, are understood. Throws "bad-file".
- */
+/** Reads the text of a scheduler_config.json; `name` is what messages call it. Throws "bad-file". */
 export function readSchedulerConfig(name: string, text: string): SchedulerFile {
-  const standard = text.replace(
-    /([:,[]\s*)(-?)(Infinity|NaN)(?=\s*[,\]}])/g,
-    (_, before, sign, word) => (word === "NaN" ? `${before}null` : `${before}${sign}1e999`),
-  );
-  try {
-    return parseSchedulerConfig(name, JSON.parse(standard));
-  } catch (cause) {
-    if (cause instanceof TintypeError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new TintypeError("bad-file", `${name}: not valid JSON (${reason}).`, { cause });
-  }
+  return parseSchedulerConfig(name, parseJson(name, text));
 }
 
 /** A scheduler_config.json from its JSON value. Throws "bad-file" for values of the wrong type. */

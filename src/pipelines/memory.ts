@@ -1,7 +1,6 @@
 import { type Graph, manifest } from "../graph/graph.js";
 import { peakActivationBytes } from "../graph/liveness.js";
 import { TintypeError } from "../util/errors.js";
-import type { DiffusionModel } from "./model.js";
 import { PART_TITLES, type Part } from "./parts.js";
 
 /** Sizes that decide how much memory a run takes. */
@@ -49,7 +48,7 @@ export function weightBytes(graph: Graph, bytes: number): number {
  * `lowMemory` holds one at a time.
  */
 export function predictMemory(
-  model: Pick<DiffusionModel, "graphs" | "factor">,
+  model: { readonly graphs: Readonly<Record<Part, Graph>>; readonly factor: number },
   { width, height, batch, guided }: RunSize,
   {
     parts,

@@ -57,11 +57,22 @@ export async function readJson(source: ByteSource): Promise<unknown> {
   return parseJson(source.name, await readText(source));
 }
 
-/** The JSON value of a file's text. Throws "bad-file" when it is none. */
+/** Python's Infinity and NaN, which no JSON has, as a number beyond all others and as null. */
+function standardJson(text: string): string {
+  return text.replace(
+    /([:,[]\s*)(-?)(Infinity|NaN)(?=\s*[,\]}])/g,
+    (_, before: string, sign: string, word: string) =>
+      word === "NaN" ? `${before}null` : `${before}${sign}1e999`,
+  );
+}
+
+/** The JSON value of a file's text, as Python may have written it. Throws "bad-file" for any other. */
 export function parseJson(name: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
+    const standard = standardJson(text);
+    if (standard !== text) return parseJson(name, standard);
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new TintypeError("bad-file", `${name}: not valid JSON (${reason}).`, { cause });
   }
