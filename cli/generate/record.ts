@@ -1,0 +1,142 @@
+import type { ScheduleName } from "../../src/diffusion/index.js";
+import { formatParameters } from "../../src/formats/index.js";
+import type { DiffusionModel, Generated } from "../../src/node.js";
+import { VERSION } from "../../src/util/version.js";
+import { formatDuration, formatPace } from "../format.js";
+import type { Job } from "./run.js";
+import type { TimesOfParts } from "./watch.js";
+
+/*
+ * What a run leaves behind beside its pictures: a line for people, an object for programs, and the
+ * text inside each picture.
+ */
+
+/** A run that is over. */
+export interface Made {
+  readonly job: Job;
+  /** Where it ran. */
+  readonly device: string;
+  readonly model: DiffusionModel;
+  readonly results: readonly Generated[];
+  readonly times: TimesOfParts;
+  /** For each text that was too long, the end that was cut. */
+  readonly truncated: ReadonlyMap<string, string>;
+}
+
+/** A1111's names of the schedules. */
+const SCHEDULE_LABELS: Readonly<Record<ScheduleName, string>> = {
+  automatic: "Automatic",
+  karras: "Karras",
+  exponential: "Exponential",
+  beta: "Beta",
+  simple: "Simple",
+  normal: "Normal",
+  sgm_uniform: "SGM Uniform",
+};
+
+/** "models/sd/v1-5.safetensors" -> "v1-5", without what would end a name in A1111's text. */
+const stem = (ref: string): string =>
+  ref
+    .replace(/[\\/]+$/, "")
+    .replace(/^.*[\\/]/, "")
+    .replace(/\.(safetensors|ckpt|pt|pth|bin)$/i, "");
+
+/** How picture `k` of a result was made, as A1111's web UI writes it. */
+export function parametersText(
+  { prompt, options, model }: Job,
+  result: Generated,
+  k: number,
+): string {
+  const { plan, settings } = result;
+  const { width, height } = settings;
+  const { initImage, mask, strength } = options;
+  return formatParameters({
+    prompt,
+    negativePrompt: options.negativePrompt,
+    settings: {
+      Steps: options.steps,
+      Sampler: plan.label,
+      "Schedule type": SCHEDULE_LABELS[plan.schedule],
+      "CFG scale": options.cfgScale,
+      Seed: String(settings.seeds[k]),
+      Size: `${width}x${height}`,
+      Model: stem(model),
+      VAE: options.vae === undefined ? undefined : stem(options.vae),
+      "Denoising strength":
+        initImage === undefined ? undefined : (strength ?? defaultStrength(mask)),
+      Eta: options.eta === 0 ? undefined : options.eta,
+      RNG: options.rng === "cuda" ? "NV" : "CPU",
+      Version: `tintype ${VERSION}`,
+    },
+  });
+}
+
+const defaultStrength = (mask: string | undefined): number => (mask === undefined ? 0.8 : 1);
+
+/** The one object of --json. */
+export function jsonReport(
+  { job, device, model, results, times, truncated }: Made,
+  totalMs: number,
+): string {
+  const { prompt, options, seeds, files } = job;
+  const { plan, settings } = results[0]!;
+  const { negativePrompt = "", initImage, mask } = options;
+  const seconds = (milliseconds: number): number => Number((milliseconds / 1000).toFixed(6));
+  return JSON.stringify({
+    version: VERSION,
+    prompt,
+    negative_prompt: negativePrompt,
+    truncated_prompt: truncated.get(prompt) ?? null,
+    truncated_negative_prompt: truncated.get(negativePrompt) ?? null,
+    seed: jsonSeed(seeds[0]!),
+    seeds: seeds.map(jsonSeed),
+    model: job.model,
+    config: options.config ?? null,
+    vae: options.vae ?? null,
+    variant: options.variant ?? null,
+    family: model.family,
+    prediction: plan.prediction,
+    steps: options.steps,
+    cfg_scale: options.cfgScale,
+    sampler: plan.sampler,
+    schedule: plan.schedule,
+    eta: plan.eta,
+    rng: options.rng,
+    width: settings.width,
+    height: settings.height,
+    batch_size: options.batchSize,
+    batch_count: options.batchCount,
+    init_image: initImage ?? null,
+    mask: mask ?? null,
+    strength: initImage === undefined ? null : (options.strength ?? defaultStrength(mask)),
+    device,
+    dtype: options.dtype,
+    threads: options.threads ?? null,
+    low_memory: options.lowMemory ?? false,
+    files,
+    timings: {
+      load_s: seconds(times.loadMs),
+      text_s: seconds(times.textMs),
+      step_s: times.callMs.map(seconds),
+      vae_s: seconds(times.vaeMs),
+      total_s: seconds(totalMs),
+      peak_rss_bytes: process.resourceUsage().maxRSS * 1024,
+    },
+  });
+}
+
+/** Beyond 2^53 as text: most readers of JSON would round the number. */
+const jsonSeed = (seed: bigint): number | string =>
+  seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : String(seed);
+
+/** One line for people. */
+export function summary({ device, times, results }: Made, totalMs: number): string {
+  const steps = results.reduce((n, { plan }) => n + plan.count, 0);
+  const sampling = times.callMs.reduce((sum, ms) => sum + ms, 0);
+  const parts = [
+    `loading ${formatDuration(times.loadMs)}`,
+    `${steps} ${steps === 1 ? "step" : "steps"} ${formatDuration(sampling)} (${formatPace(sampling / steps)})`,
+    `VAE ${formatDuration(times.vaeMs)}`,
+  ];
+  return `done in ${formatDuration(totalMs)} on ${device}: ${parts.join(", ")}`;
+}
