@@ -19,6 +19,8 @@ export interface Builder {
   readonly nodes: readonly OnnxNode[];
   readonly initializers: readonly OnnxTensor[];
   readonly shapeFeeds: readonly ShapeFeed[];
+  /** Elements of buffers that nodes need, beside the graph's own values. */
+  readonly buffers: readonly Dim[];
   /** Appends a node with one output and returns that output's name. */
   node(
     opType: string,
@@ -40,6 +42,8 @@ export interface Builder {
   initializer(tensor: OnnxTensor): void;
   /** Names a value as an output of the whole graph. */
   output(name: string, from: string): void;
+  /** Notes that a node between values needs a buffer of this many elements. */
+  allocates(elements: Dim): void;
   /** Prefixes the names of the nodes that follow with where they come from. */
   scope(path: string): void;
 }
@@ -60,6 +64,7 @@ export function builder(compute: ComputeType): Builder {
   const nodes: OnnxNode[] = [];
   const initializers: OnnxTensor[] = [];
   const shapeFeeds: ShapeFeed[] = [];
+  const buffers: Dim[] = [];
   const known = new Map<string, string>();
   let path = "";
 
@@ -111,6 +116,7 @@ export function builder(compute: ComputeType): Builder {
     nodes,
     initializers,
     shapeFeeds,
+    buffers,
     node,
     int64,
     shape,
@@ -126,6 +132,9 @@ export function builder(compute: ComputeType): Builder {
     output: (name, from) => {
       const inputs = [from];
       nodes.push({ opType: "Identity", domain: "", inputs, outputs: [name], attributes: {}, name });
+    },
+    allocates: (elements) => {
+      buffers.push(elements);
     },
     scope: (to) => {
       path = to;

@@ -1,5 +1,5 @@
 import type { CompositeName } from "../graph/composites.js";
-import type { Dim } from "../graph/dim.js";
+import { type Dim, dimProduct } from "../graph/dim.js";
 import type { Graph } from "../graph/graph.js";
 import { isOp, type Primitive, topological, type Value } from "../graph/value.js";
 import type { DType } from "../tensor/dtype.js";
@@ -21,10 +21,12 @@ export interface LoweringOptions {
   readonly weight: (name: string) => PlacedWeight;
 }
 
-/** An ONNX graph, and the shapes that must be fed beside its inputs. */
+/** An ONNX graph, the shapes that must be fed beside its inputs, and the buffers that it fills. */
 export interface LoweredGraph {
   readonly onnx: OnnxGraph;
   readonly shapeFeeds: readonly ShapeFeed[];
+  /** Elements of every buffer, each size once. */
+  readonly buffers: readonly Dim[];
 }
 
 const onnxShape = (shape: readonly Dim[]): (number | string)[] =>
@@ -68,6 +70,7 @@ export function lower(graph: Graph, { rules, compute, weight }: LoweringOptions)
   )) {
     b.scope(pathOf(v));
     names.set(v, emit(v));
+    b.allocates(dimProduct(v.shape));
   }
   b.scope("");
   const outputs = results.map(([name, v]): OnnxValue => {
@@ -79,7 +82,8 @@ export function lower(graph: Graph, { rules, compute, weight }: LoweringOptions)
   for (const { name, dims } of b.shapeFeeds)
     inputs.push({ name, dtype: "i64", shape: [dims.length] });
   const onnx = { nodes: b.nodes, initializers: b.initializers, inputs, outputs };
-  return { onnx, shapeFeeds: b.shapeFeeds };
+  const buffers = new Map(b.buffers.map((d) => [typeof d === "number" ? d : d.key, d]));
+  return { onnx, shapeFeeds: b.shapeFeeds, buffers: [...buffers.values()] };
 }
 
 /** The module that a node belongs to, read off the weights it uses: what profiles are grouped by. */

@@ -1,9 +1,10 @@
-import { type Bindings, bindShape, evaluateDim, showShape } from "../graph/dim.js";
+import { type Bindings, bindShape, type Dim, evaluateDim, showShape } from "../graph/dim.js";
 import type { Graph } from "../graph/graph.js";
 import type { ComputeType, ShapeFeed } from "../onnx/builder.js";
 import { lower, type PlacedWeight } from "../onnx/lower.js";
 import { encodeModel } from "../onnx/model.js";
 import type { LoweringRules } from "../onnx/rules.js";
+import { formatBytes } from "../platform/formatBytes.js";
 import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import { type Tensor, tensor } from "../tensor/tensor.js";
 import { check, invariant, TintypeError } from "../util/errors.js";
@@ -43,6 +44,10 @@ export interface DeviceSetup {
   readonly rules: LoweringRules;
   readonly compute: ComputeType;
   readonly threads: number | undefined;
+  /** Whether the engine reads weights from files itself, by path and offset. */
+  readonly mapsFiles: boolean;
+  /** Bytes that one buffer may have; beyond it some kernels answer zeros. */
+  readonly bufferBytes?: number | undefined;
   /** Session configuration entries. */
   readonly config: Readonly<Record<string, string>>;
   /** Compiled programs on disk; undefined where they cannot be kept. */
@@ -71,9 +76,13 @@ async function loadProgram(
   weights: StoredTensors,
   { label, fullPrecision = false }: LoadOptions,
 ): Promise<Program> {
-  const { place, blobs } = placeWeights(label, weights);
+  const { place, blobs } = placeWeights(label, weights, setup.mapsFiles);
   const compute = fullPrecision ? "f32" : setup.compute;
-  const { onnx, shapeFeeds } = lower(graph, { rules: setup.rules, compute, weight: place });
+  const { onnx, shapeFeeds, buffers } = lower(graph, {
+    rules: setup.rules,
+    compute,
+    weight: place,
+  });
   const spec: SessionSpec = {
     model: encodeModel(onnx),
     blobs: await blobs(),
@@ -94,7 +103,9 @@ async function loadProgram(
   return {
     async run(inputs) {
       const feeds = { ...wireInputs(graph, label, inputs) };
-      Object.assign(feeds, wireShapes(shapeFeeds, bindingsOf(graph, label, inputs)));
+      const bindings = bindingsOf(graph, label, inputs);
+      checkBuffers(label, setup, buffers, bindings);
+      Object.assign(feeds, wireShapes(shapeFeeds, bindings));
       const reply = await explained(label, setup.name, () =>
         client.request({ kind: "run", session, feeds }),
       );
@@ -117,6 +128,7 @@ const blobBuffers = (spec: SessionSpec): ArrayBuffer[] => spec.blobs.map((b) => 
 function placeWeights(
   label: string,
   weights: StoredTensors,
+  mapsFiles: boolean,
 ): { place: (name: string) => PlacedWeight; blobs: () => Promise<WeightBlob[]> } {
   const inMemory = new Map<string, StoredTensor>();
   return {
@@ -124,7 +136,7 @@ function placeWeights(
       const weight = weights.get(name);
       check(weight !== undefined, "mismatch", `${label}: the weight "${name}" is missing.`);
       const { dtype, source, offset, length } = weight;
-      if (source.path !== undefined && length > 0) {
+      if (mapsFiles && source.path !== undefined && length > 0) {
         const location = source.path.replace(/^\/+/, "");
         return { dtype, data: { kind: "external", location, offset, length } };
       }
@@ -139,6 +151,23 @@ function placeWeights(
         }),
       ),
   };
+}
+
+/** Refuses sizes at which the device would silently compute something else. */
+function checkBuffers(
+  label: string,
+  { name, bufferBytes = Number.POSITIVE_INFINITY }: DeviceSetup,
+  buffers: readonly Dim[],
+  bindings: Bindings,
+): void {
+  const largest = buffers.reduce((n: number, d) => Math.max(n, evaluateDim(d, bindings)), 0);
+  const bytes = 4 * largest;
+  check(
+    bytes <= bufferBytes,
+    "out-of-memory",
+    `${label}: this size needs a buffer of ${formatBytes(bytes)}, and ${name} allows ` +
+      `${formatBytes(bufferBytes)} here. Use a smaller picture or batch, or --device cpu.`,
+  );
 }
 
 /** Rewords what the engine throws: which model, on which device, and what may help. */

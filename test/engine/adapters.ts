@@ -1,0 +1,45 @@
+import { existsSync } from "node:fs";
+
+/** A software Vulkan driver that tests may run WebGPU on. */
+export interface TestAdapter {
+  readonly name: string;
+  /** The file that VK_DRIVER_FILES (older loaders: VK_ICD_FILENAMES) names. */
+  readonly driver: string;
+  /** Whether it computes in half precision. */
+  readonly halfPrecision: boolean;
+}
+
+/** Where Debian's packages put them: Mesa's for speed, Chromium's for want of it. */
+const KNOWN: readonly TestAdapter[] = [
+  {
+    name: "lavapipe",
+    driver: "/usr/share/vulkan/icd.d/lvp_icd.json",
+    halfPrecision: true,
+  },
+  {
+    name: "lavapipe",
+    driver: "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
+    halfPrecision: true,
+  },
+  {
+    name: "SwiftShader",
+    driver: "/usr/lib/chromium/vk_swiftshader_icd.json",
+    halfPrecision: false,
+  },
+];
+
+/** The driver that the environment names, else the first that is installed. */
+export function findAdapter(): TestAdapter | undefined {
+  const named = process.env.VK_DRIVER_FILES ?? process.env.VK_ICD_FILENAMES;
+  const known = KNOWN.find(({ driver }) =>
+    named === undefined ? existsSync(driver) : driver === named,
+  );
+  if (known !== undefined || named === undefined) return known;
+  return { name: named, driver: named, halfPrecision: false };
+}
+
+/** Makes `adapter` the one that Vulkan finds, in this process and in the ones it starts. */
+export function useAdapter({ driver }: TestAdapter): void {
+  process.env.VK_DRIVER_FILES = driver;
+  process.env.VK_ICD_FILENAMES = driver;
+}
