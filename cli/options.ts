@@ -20,7 +20,7 @@ function refuse(option: Option, expected: string, got: string, hint = ""): never
   const fix = hint === "" ? "" : ` ${hint}`;
   throw new TintypeError(
     "bad-argument",
-    `${option.long}: expected ${expected}, got ${JSON.stringify(got)}.${fix}`,
+    `${option.long}: expected ${expected}, got ${NUMBER.test(got) ? got : JSON.stringify(got)}.${fix}`,
   );
 }
 

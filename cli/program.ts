@@ -10,11 +10,13 @@ import type { Terminal } from "./terminal.js";
 
 /** Runs a command line; returns the exit code. */
 export async function runCli(args: readonly string[], terminal: Terminal): Promise<number> {
+  const program = buildProgram(terminal);
   try {
-    await buildProgram(terminal).parseAsync(args, { from: "user" });
+    await program.parseAsync(args, { from: "user" });
     return EXIT.ok;
   } catch (error) {
-    return report(error, terminal);
+    const known = program.commands.some((command) => command.name() === args[0]);
+    return report(error, terminal, known ? `tintype ${args[0]}` : "tintype");
   }
 }
 

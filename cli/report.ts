@@ -6,9 +6,9 @@ import type { Terminal } from "./terminal.js";
 /** What the process says when it ends. */
 export const EXIT = { ok: 0, bug: 1, refused: 2, stopped: 130 } as const;
 
-/** Tells of an error in one line, and gives the exit code for it. */
-export function report(error: unknown, { err, debug }: Terminal): number {
-  if (error instanceof CommanderError) return reportUsage(error, err);
+/** Tells of an error of `command` in one line, and gives the exit code for it. */
+export function report(error: unknown, { err, debug }: Terminal, command = "tintype"): number {
+  if (error instanceof CommanderError) return reportUsage(error, err, command);
   if (debug) err(`${inspect(error)}\n`);
   if (!(error instanceof TintypeError)) {
     const message = error instanceof Error ? error.message : String(error);
@@ -29,7 +29,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 };
 
 /** Help and --version end like this too. */
-function reportUsage(error: CommanderError, err: Terminal["err"]): number {
+function reportUsage(error: CommanderError, err: Terminal["err"], command: string): number {
   if (error.exitCode === 0) return EXIT.ok;
   if (error.code === "commander.help") return EXIT.refused; // no command: the help is the answer
   const [first = "", guess] = error.message.replace(/^error: /, "").split("\n");
@@ -37,7 +37,7 @@ function reportUsage(error: CommanderError, err: Terminal["err"]): number {
   const unquoted = error.code === "commander.excessArguments" && first.includes("generate");
   const more = unquoted
     ? "Put the prompt between quotes."
-    : (guess?.replace(/^\((.*)\)$/, "$1") ?? ADVICE[error.code] ?? "See tintype --help.");
+    : (guess?.replace(/^\((.*)\)$/, "$1") ?? ADVICE[error.code] ?? `See ${command} --help.`);
   err(`tintype: ${sentence} ${more}\n`);
   return EXIT.refused;
 }

@@ -10,6 +10,7 @@ export function addCache(program: Command, terminal: Terminal): void {
       "Tintype keeps models as the processor wants them, so that the next start is quick. All of it " +
         "can be made again. (Downloaded models lie elsewhere, in the Hugging Face cache.)",
     )
+    .helpCommand(false)
     .usage("ls|clear");
   cache
     .command("ls")

@@ -86,7 +86,11 @@ export async function requireWritable(
 
 async function writeAndRemove(folder: string): Promise<void> {
   const probe = join(folder, `.tintype-${randomUUID()}`);
-  const file = await open(probe, "wx");
+  const file = await open(probe, "wx").catch((error: NodeJS.ErrnoException) => {
+    // A folder such as /proc, which is there but takes no files.
+    if (error.code === "ENOENT" && existsSync(folder)) error.code = "EPERM";
+    throw error;
+  });
   await file.close();
   await rm(probe, { force: true });
 }

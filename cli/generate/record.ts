@@ -3,7 +3,7 @@ import { formatParameters } from "../../src/formats/index.js";
 import type { DiffusionModel, Generated } from "../../src/node.js";
 import { VERSION } from "../../src/util/version.js";
 import { formatDuration, formatPace } from "../format.js";
-import type { Job } from "./run.js";
+import type { Job } from "./job.js";
 import type { TimesOfParts } from "./watch.js";
 
 /*
