@@ -57,8 +57,8 @@ export interface DeviceSetup {
 /** Weights whose bytes total less than this are not worth a place in the cache. */
 const CACHE_FROM_BYTES = 32 << 20;
 
-/** Folder that external weights are named relative to: the root, so that any file can be reached. */
-const ROOT = "/";
+/** External weights are named relative to the root, so that any file can be reached. */
+const FILES_FROM_ROOT = { "session.model_external_initializers_file_folder_path": "/" };
 
 /** An engine over a connected worker. */
 export function engine(client: Client, setup: DeviceSetup): Engine {
@@ -89,7 +89,7 @@ async function loadProgram(
     provider: setup.provider,
     threads: setup.threads,
     optimization: "all",
-    config: { "session.model_external_initializers_file_folder_path": ROOT, ...setup.config },
+    config: { ...(setup.mapsFiles ? FILES_FROM_ROOT : {}), ...setup.config },
     saveTo: undefined,
     profile: undefined,
   };

@@ -1,15 +1,3 @@
-import { afterAll, expect, test } from "vitest";
-import { nodePlatform } from "../../src/platform/node/platform.js";
-import { nodeEngine } from "../../src/runtime/node/engine.js";
-import { ENGINE_CASES } from "./cases.js";
-import { engineError } from "./run.js";
+import { engineSuite } from "./suite.js";
 
-const engine = nodeEngine({ platform: nodePlatform(), device: "cpu", cacheLimit: 0 });
-afterAll(() => engine[Symbol.asyncDispose]());
-
-test.each(ENGINE_CASES)(
-  "$name on the CPU is what the float64 evaluator says",
-  async (engineCase) => {
-    expect(await engineError(engine, engineCase)).toBeLessThan(2e-6);
-  },
-);
+await engineSuite("on the CPU", { device: "cpu" }, { operators: 2e-6, networks: 1e-5 });
