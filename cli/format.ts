@@ -43,3 +43,18 @@ export function table(rows: readonly (readonly string[])[]): string {
     )
     .join("");
 }
+
+/** Their keys come from files, and are written as they are. */
+const FROM_FILES: ReadonlySet<string> = new Set(["metadata", "text", "settings", "dtypes"]);
+
+/** Plain data with its keys in snake_case, as all of the JSON that commands print. */
+export function snakeCase(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snakeCase);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [
+      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      FROM_FILES.has(key) ? inner : snakeCase(inner),
+    ]),
+  );
+}

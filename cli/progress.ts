@@ -8,8 +8,10 @@ export interface Progress extends Disposable {
   download(progress: DownloadProgress): void;
   /** Something of unknown length has begun, "loading the UNet". */
   busy(title: string): void;
+  /** Batch `n` of `count` begins. */
+  batch(n: number, count: number): void;
   /** Steps are being taken; the clock of the first step runs from now. */
-  sampling(title: string): void;
+  sampling(): void;
   /** `done` of `total` steps are taken. */
   step(done: number, total: number): void;
   /** Nothing is going on. */
@@ -58,6 +60,7 @@ export function progressOn(
 /** The view after each thing that a command tells. */
 function viewer(now: () => number, show: (view: View) => void) {
   let view: View = { kind: "idle" };
+  let title = "step";
   const set = (next: View): void => {
     view = next;
     show(view);
@@ -70,13 +73,15 @@ function viewer(now: () => number, show: (view: View) => void) {
     },
     idle: () => set({ kind: "idle" }),
     busy: (title: string) => set({ kind: "busy", title, since: now() }),
-    sampling(title: string) {
+    batch(n: number, count: number) {
+      title = `batch ${n}/${count}, step`;
+    },
+    sampling() {
       if (view.kind === "steps") return;
       set({ kind: "steps", title, done: 0, total: undefined, spent: 0, since: now() });
     },
     step(done: number, total: number) {
-      const { title, spent, since } =
-        view.kind === "steps" ? view : { title: "sampling", spent: 0, since: now() };
+      const { spent, since } = view.kind === "steps" ? view : { spent: 0, since: now() };
       const time = now();
       set({ kind: "steps", title, done, total, spent: spent + time - since, since: time });
     },
@@ -84,15 +89,13 @@ function viewer(now: () => number, show: (view: View) => void) {
 }
 
 const CLEAR = "\r\u001b[2K";
-const HIDE_CURSOR = "\u001b[?25l";
-const SHOW_CURSOR = "\u001b[?25h";
 
 function liveProgress({ err, now, columns, unicode }: Terminal): Progress {
   let shown = "";
   const draw = (view: View): void => {
     const line = lineOf(view, now(), columns() - 1, unicode);
     if (line === shown) return;
-    err(`${shown === "" ? HIDE_CURSOR : ""}${CLEAR}${line}${line === "" ? SHOW_CURSOR : ""}`);
+    err(`${CLEAR}${line}`);
     shown = line;
   };
   const { now: current, ...tell } = viewer(now, draw);
@@ -180,7 +183,9 @@ function downloadText({ at, since, from }: View & { kind: "download" }, now: num
 
 function stepsText(view: View & { kind: "steps" }, now: number): string {
   const { title, done, total, spent, since } = view;
-  if (total === undefined || done === 0) return `${title}  ${Math.floor((now - since) / 1000)} s`;
+  if (total === undefined || done === 0) {
+    return `${title} 1  ${Math.floor((now - since) / 1000)} s`;
+  }
   const each = spent / done;
   const left = Math.max(0, each * (total - done) - (now - since));
   const rest = done === total ? "" : `, ${formatDuration(left)} left`;

@@ -41,6 +41,7 @@ export async function generate(
   const results: Generated[] = [];
   for (let batch = 0; batch < options.batchCount; batch++) {
     throwIfAborted(signal);
+    if (options.batchCount > 1) progress.batch(batch + 1, options.batchCount);
     const result = await runBatch(model, job, inputs, batch, progress, signal);
     if (batch === 0) warnOfCuts(job, stopwatch, progress);
     await save(job, result, batch, platform, signal);
@@ -107,7 +108,7 @@ async function open(
 
 function tellWork(part: Part, progress: Progress): void {
   if (part === "text") progress.busy("reading the prompt");
-  else if (part === "unet") progress.sampling("step");
+  else if (part === "unet") progress.sampling();
   else progress.busy(part === "encoder" ? "encoding the picture" : "decoding");
 }
 

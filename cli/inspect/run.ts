@@ -11,6 +11,7 @@ import type { Platform } from "../../src/platform/types.js";
 import type { ByteSource } from "../../src/util/bytes.js";
 import { TintypeError } from "../../src/util/errors.js";
 import type { InspectOptions } from "../commands/inspect.js";
+import { snakeCase } from "../format.js";
 import { progressOn } from "../progress.js";
 import type { Terminal } from "../terminal.js";
 import { type DeviceMemory, graphsOf, manifestsOf, memoryNeeds } from "./needs.js";
@@ -57,7 +58,7 @@ export async function inspect(
   const platform = nodePlatform();
   const picture = await asPicture(ref, platform);
   const found = picture ?? (await inspectWeights(ref, platform, terminal));
-  if (json) return terminal.out(`${JSON.stringify(found)}\n`);
+  if (json) return terminal.out(`${JSON.stringify(snakeCase(found))}\n`);
   if (found.kind === "picture") return terminal.out(pictureText(found));
   terminal.out(found.kind === "model" ? modelText(found) : filesText(found));
 }

@@ -20,7 +20,8 @@ export function modelText(model: InspectedModel): string {
   const { components, memory, width, height } = model;
   const rows = PARTS.map(([part, title]) => {
     const { parameters, bytes, dtypes, file } = components[part];
-    return [`  ${title}`, formatCount(parameters), dtypesText(dtypes), formatBytes(bytes), file];
+    const place = inside(model.name, file);
+    return [`  ${title}`, formatCount(parameters), dtypesText(dtypes), formatBytes(bytes), place];
   });
   const needs = memory.map(({ device, dtype, lowMemory, bytes }) => [
     `  ${device}, ${dtype}${lowMemory ? ", --low-memory" : ""}`,
@@ -29,7 +30,7 @@ export function modelText(model: InspectedModel): string {
   return [
     `${model.name}: ${FAMILY_TITLES[model.family as ModelFamily]}\n`,
     table([
-      ["  predicts", `${predictionText(model)} (${model.predictionSource})`],
+      ["  predicts", `${predictionText(model)} (${inside(model.name, model.predictionSource)})`],
       ["  scheduler", String(model.sampler)],
       ["  size", `${width}x${height}`],
     ]),
@@ -41,6 +42,10 @@ export function modelText(model: InspectedModel): string {
     keysText(model),
   ].join("");
 }
+
+/** A path without the folder that it is in. */
+const inside = (folder: string, path: string): string =>
+  path.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : path;
 
 function predictionText({ prediction }: InspectedModel): string {
   return prediction === "probe" ? "eps or v: found out when it is loaded" : prediction;
@@ -77,7 +82,7 @@ export function filesText({ name, reason, files }: InspectedFiles): string {
     const { title, evidence, parameters, tensors, dtypes, bytes, metadata, firstKeys } = file;
     const facts = Object.entries(metadata).map(([key, value]) => [`  ${key}`, short(value)]);
     return [
-      `\n${file.name}: ${title}\n`,
+      `${file.name}: ${title}\n`,
       table([
         ["  shown by", evidence ?? "nothing known"],
         ["  tensors", String(tensors)],
@@ -90,7 +95,8 @@ export function filesText({ name, reason, files }: InspectedFiles): string {
       ]),
     ].join("");
   });
-  return `${name} does not run as it is: ${reason}\n${blocks.join("")}`;
+  const why = reason.startsWith(`${name}: `) ? reason.slice(name.length + 2) : reason;
+  return `${blocks.join("\n")}\nIt does not run as it is: ${why}\n`;
 }
 
 const short = (text: string): string => {
