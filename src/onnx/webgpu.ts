@@ -63,8 +63,9 @@ const attention =
       return b.node("MatMul", [b.node("Softmax", [masked], { axis: -1 }), values]);
     };
     // A causal mask needs known lengths, and only text has those.
-    const count = causal ? 1 : chunkCount(dimProduct([batch, heads, n, m]), limits);
-    b.allocates(dimProduct([batch, heads, m, addDims(floorDivDim(n, count), count > 1 ? 2 : 0)]));
+    const rowElements = dimProduct([batch, heads, m]);
+    const count = causal ? 1 : chunkCount(n, rowElements, limits);
+    b.allocates(mulDims(rowElements, count === 1 ? n : chunkRows(n, count)));
     const mask = causal ? causalMask(b, n as number, m as number) : undefined;
     const mixed =
       count === 1 ? attend(queries, mask) : inChunks(b, queries, n, count, (rows) => attend(rows));
@@ -79,12 +80,20 @@ function causalMask(b: Builder, n: number, m: number): string {
   return b.floats([n, m], mask);
 }
 
-/** Chunks that scores of this many elements are cut into at the largest size. */
-function chunkCount(elements: Dim, { bindingBytes, largest }: WebGpuLimits): number {
-  const side = largest.h ?? 1;
-  const sizes = Object.fromEntries(symbolsOf(elements).map((s) => [s, largest[s] ?? side]));
-  return Math.ceil((evaluateDim(elements, sizes) * FLOAT_BYTES) / bindingBytes);
+/** Chunks that n rows of scores are cut into so that, at the largest size, one fits a binding. */
+function chunkCount(n: Dim, rowElements: Dim, { bindingBytes, largest }: WebGpuLimits): number {
+  const atLargest = (d: Dim): number => {
+    const sizes = symbolsOf(d).map((s): [string, number] => [s, largest[s] ?? largest.h ?? 1]);
+    return evaluateDim(d, Object.fromEntries(sizes));
+  };
+  const [rows, rowBytes] = [atLargest(n), FLOAT_BYTES * atLargest(rowElements)];
+  const fitting = Math.floor(bindingBytes / rowBytes);
+  return rows <= fitting ? 1 : Math.ceil(rows / Math.max(1, fitting - 1));
 }
+
+/** Rows of the longest chunk: its share rounded up, and one more. */
+const chunkRows = (n: Dim, count: number): Dim =>
+  addDims(floorDivDim(addDims(n, count - 1), count), 1);
 
 /**
  * Applies `f` to `count` chunks of axis 2 of x [B,heads,N,C]. N may be smaller than `count`, and

@@ -19,7 +19,9 @@ if (adapter === undefined) {
 
   if (adapter.halfPrecision) {
     const half = { device: "webgpu", compute: "f16" } as const;
-    await engineSuite(`${title} in half precision`, half, { operators: 5e-3, networks: 1e-2 });
+    const tolerance = { operators: 5e-3, networks: 1e-2 };
+    const models = ["tiny-sd2", "micro-bf16"];
+    await engineSuite(`${title} in half precision`, half, tolerance, { models });
   } else {
     describe.skip(`${title} in half precision: the adapter has no shader-f16`, () => {
       test.each(ENGINE_CASES)("$name", () => {});
