@@ -44,13 +44,13 @@ function slug(prompt: string): string {
       .normalize("NFC")
       .toLowerCase()
       .match(/[\p{L}\p{M}\p{N}]+/gu) ?? [];
-  let name = "";
+  let name = [...(parts.shift() ?? "tintype")].slice(0, MAX_SLUG).join("");
   for (const part of parts) {
-    const longer = name === "" ? part : `${name}-${part}`;
+    const longer = `${name}-${part}`;
     if ([...longer].length > MAX_SLUG) break;
     name = longer;
   }
-  return name === "" ? "tintype" : name;
+  return name;
 }
 
 function freeName(stem: string, taken: Set<string>): string {

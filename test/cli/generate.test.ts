@@ -1,0 +1,292 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { afterAll, expect, test } from "vitest";
+import { runCli } from "../../cli/program.js";
+import { decodePicture } from "../../src/node.js";
+import { VERSION } from "../../src/util/version.js";
+import { fakeTerminal } from "./fakeTerminal.js";
+import { MICRO, MODELS, PICTURES, scratch } from "./fixtures.js";
+
+const space = scratch();
+afterAll(() => space[Symbol.dispose]());
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function tintype(...args: readonly string[]): Promise<Outcome> {
+  const terminal = fakeTerminal();
+  const code = await runCli(args, terminal);
+  return { code, out: terminal.stdout(), err: terminal.stderr() };
+}
+
+const pixels = async (file: string): Promise<Uint8Array> =>
+  (await decodePicture(readFileSync(file), file)).data;
+
+const QUICK = ["--model", MICRO, "--steps", "2", "--threads", "1"];
+
+test("--json prints one object: settings, files, timings; nothing else", async () => {
+  const file = `${space.path}/json-%d.png`;
+  const { code, out, err } = await tintype(
+    ..."generate|a cat|--json|--seed|7|--batch-size|2|--batch-count|2|--output".split("|"),
+    file,
+    ...QUICK,
+    ..."--sampler|DPM++ 2M Karras|--negative-prompt|dogs|--cfg-scale|5".split("|"),
+  );
+  expect(code, err).toBe(0);
+  expect(out.endsWith("}\n")).toBe(true);
+  const { timings, ...report } = JSON.parse(out) as Record<string, unknown>;
+  const files = [0, 1, 2, 3].map((k) => file.replace("%d", String(k)));
+  expect(report).toEqual({
+    version: VERSION,
+    prompt: "a cat",
+    negative_prompt: "dogs",
+    truncated_prompt: null,
+    truncated_negative_prompt: null,
+    seed: 7,
+    seeds: [7, 8, 9, 10],
+    model: MICRO,
+    config: null,
+    vae: null,
+    variant: null,
+    family: "sd1",
+    prediction: "epsilon",
+    steps: 2,
+    cfg_scale: 5,
+    sampler: "dpmpp_2m",
+    schedule: "karras",
+    eta: 0,
+    rng: "cpu",
+    width: 64,
+    height: 64,
+    batch_size: 2,
+    batch_count: 2,
+    init_image: null,
+    mask: null,
+    strength: null,
+    device: expect.any(String),
+    dtype: "auto",
+    threads: 1,
+    low_memory: false,
+    files,
+  });
+  const seconds = expect.closeTo(5, -1); // more than 0 and less than 10
+  expect(timings).toEqual({
+    load_s: seconds,
+    text_s: seconds,
+    step_s: [seconds, seconds, seconds, seconds],
+    vae_s: seconds,
+    total_s: expect.any(Number),
+    peak_rss_bytes: expect.any(Number),
+  });
+  const { peak_rss_bytes } = timings as { peak_rss_bytes: number };
+  expect(peak_rss_bytes).toBeGreaterThan(50e6);
+  for (const name of files) expect(existsSync(name)).toBe(true);
+});
+
+test("a seed beyond 2^53 is written whole", async () => {
+  const seed = "18446744073709551610";
+  const { out } = await tintype(
+    ..."generate|a cat|--json|--seed".split("|"),
+    seed,
+    ...QUICK,
+    "--output",
+    `${space.path}/seed.png`,
+  );
+  expect(JSON.parse(out)).toMatchObject({ seed, seeds: [seed] });
+});
+
+test("pictures of a run have the seeds that follow", async () => {
+  const run = (...more: readonly string[]) => tintype("generate", "a cat", ...QUICK, ...more);
+  const file = (name: string): string => `${space.path}/${name}.png`;
+  await run("--seed", "41", "--batch-size", "2", "--batch-count", "2", "--output", file("four"));
+  const alone = await run("--seed", "43", "--output", file("alone"));
+  expect(alone.out).toBe(`${file("alone")}  64x64, seed 43\n`);
+  expect(await pixels(file("four-2"))).toEqual(await pixels(file("alone")));
+  expect(await pixels(file("four-1"))).not.toEqual(await pixels(file("alone")));
+});
+
+test("a random seed is printed, and gives the picture again", async () => {
+  const [first, again] = [`${space.path}/random.png`, `${space.path}/again.png`];
+  const { out } = await tintype("generate", "a cat", ...QUICK, "--output", first);
+  const seed = /seed (\d+)\n$/.exec(out)![1]!;
+  await tintype("generate", "a cat", ...QUICK, "--seed", seed, "--output", again);
+  expect(await pixels(again)).toEqual(await pixels(first));
+});
+
+test("a picture says how it was made, and inspect reads it back", async () => {
+  const file = `${space.path}/told.png`;
+  await tintype(
+    ...'generate|夜, a "cat"|--seed|5|--steps|4|--sampler|euler_a|--rng|cuda|--strength|0.5'.split(
+      "|",
+    ),
+    ..."--negative-prompt|dogs: none|--width|72|--height|48|--cfg-scale|3".split("|"),
+    ...["--init-image", `${PICTURES}/init.png`, "--model", MICRO, "--output", file],
+  );
+  const settings = {
+    Steps: "4",
+    Sampler: "Euler a",
+    "Schedule type": "Automatic",
+    "CFG scale": "3",
+    Seed: "5",
+    Size: "72x48",
+    Model: "micro",
+    "Denoising strength": "0.5",
+    RNG: "NV",
+    Version: `tintype ${VERSION}`,
+  };
+  const { out } = await tintype("inspect", file, "--json");
+  expect(JSON.parse(out)).toMatchObject({
+    kind: "picture",
+    width: 72,
+    height: 48,
+    parameters: { prompt: '夜, a "cat"', negative_prompt: "dogs: none", settings },
+  });
+  const { out: text } = await tintype("inspect", file);
+  expect(text).toMatch(
+    /^.*told\.png: 72x48\n {2}Prompt +夜, a "cat"\n {2}Negative prompt +dogs: none/,
+  );
+  expect(text).toMatch(/\n {2}Sampler +Euler a\n/);
+});
+
+test("what does not fit the text encoder is told", async () => {
+  const file = `${space.path}/long.png`;
+  const long = `${"word ".repeat(80)}the end`;
+  const args = ["generate", long, "--negative-prompt", long, ...QUICK, "--output", file];
+  const { err } = await tintype(...args);
+  expect(err).toMatch(
+    /\ntintype: the prompt is too long\. This was cut off its end: ".*the end"\n/,
+  );
+  expect(err).toMatch(/\ntintype: the negative prompt is too long\. .*the end"\n/);
+  const { out } = await tintype(...args, "--json");
+  expect(JSON.parse(out)).toMatchObject({
+    truncated_prompt: expect.stringMatching(/the end$/),
+    truncated_negative_prompt: expect.stringMatching(/the end$/),
+  });
+});
+
+test("the model that comes with Tintype runs without any option, and says what it is", async () => {
+  const { model } = JSON.parse(
+    (
+      await tintype(
+        "generate",
+        "a cat",
+        "--steps",
+        "1",
+        "--output",
+        `${space.path}/own.png`,
+        "--json",
+      )
+    ).out,
+  ) as { readonly model: string };
+  expect(model).toMatch(/models.postcards$/);
+  const index = JSON.parse(readFileSync(`${model}/model_index.json`, "utf8")) as {
+    readonly _tintype?: { readonly untrained?: boolean };
+  };
+  const { err } = await tintype(
+    "generate",
+    "a",
+    "--steps",
+    "1",
+    "--output",
+    `${space.path}/own.png`,
+  );
+  const told = err.includes("this model is untrained");
+  expect(told).toBe(index._tintype?.untrained === true);
+});
+
+test("what the CPU does not do is told", async () => {
+  const file = `${space.path}/half.png`;
+  const line = ["generate", "a", ...QUICK, "--device", "cpu", "--dtype", "fp16", "--output", file];
+  const { code, err } = await tintype(...line);
+  expect(code).toBe(0);
+  expect(err).toContain("tintype: fp16 is for GPUs: the CPU computes in fp32.\n");
+});
+
+test("--low-memory gives the same picture", async () => {
+  const [plain, low] = [`${space.path}/plain.png`, `${space.path}/low.png`];
+  const line = ["generate", "a cat", ...QUICK, "--seed", "3", "--batch-count", "2", "--output"];
+  await tintype(...line, plain);
+  const { err } = await tintype(...line, low, "--low-memory");
+  expect(err.match(/loading the UNet/g)).toHaveLength(1); // told once, though loaded twice
+  expect(await pixels(`${space.path}/low-1.png`)).toEqual(
+    await pixels(`${space.path}/plain-1.png`),
+  );
+});
+
+test("stopping leaves the pictures that are whole, and nothing half-written", async () => {
+  const stop = new AbortController();
+  const names: string[] = [];
+  const terminal = fakeTerminal({
+    signal: stop.signal,
+    out: (text) => {
+      names.push(text);
+      if (names.length === 2) stop.abort();
+    },
+  });
+  const line = ["--batch-count", "9", "--output", `${space.path}/stop-%d.png`];
+  const code = await runCli(["generate", "a cat", ...QUICK, ...line], terminal);
+  expect(code).toBe(130);
+  expect(terminal.stderr()).toMatch(/Ctrl-C again.*\ntintype: stopped\.\n$/s);
+  const left = readdirSync(space.path).filter((name) => name.includes("stop"));
+  expect(left).toEqual(["stop-0.png", "stop-1.png"]);
+});
+
+test("inspect tells what a model is made of", async () => {
+  const { code, out } = await tintype("inspect", MICRO);
+  expect(code).toBe(0);
+  expect(out).toMatch(/micro: Stable Diffusion 1\.x\n/);
+  expect(out).toMatch(/\n {2}UNet +56\.4 thousand +f32 +225\.8 kB +unet\/diffusion_pytorch_model/);
+  expect(out).toMatch(/\n {2}cpu, fp32, --low-memory +\d/);
+  expect(out).toContain("No key is missing, unknown or of another shape.");
+  const json = JSON.parse((await tintype("inspect", `${MODELS}/tiny-inpaint`, "--json")).out);
+  expect(json).toMatchObject({ kind: "model", runs: true, family: "sd1-inpaint" });
+  expect(json.components.unet).toMatchObject({ missing: [], unknown: [], wrong_shape: [] });
+  expect(json.memory.map((m: { low_memory: boolean }) => m.low_memory)).toEqual([
+    false,
+    true,
+    false,
+  ]);
+});
+
+test("inspect tells what is missing, and names what does not run", async () => {
+  const file = await tintype("inspect", `${MODELS}/micro.vae.safetensors`);
+  expect(file).toMatchObject({ code: 0, err: "" });
+  expect(file.out).toMatch(/: a VAE alone\n.*It does not run as it is: .*--vae\.\n$/s);
+  const part = await tintype("inspect", `${MICRO}/unet`, "--json");
+  expect(JSON.parse(part.out)).toMatchObject({
+    kind: "weights",
+    runs: false,
+    files: [{ family: "unet", tensors: 684, parameters: 56440, dtypes: { f32: 56440 } }],
+  });
+});
+
+test("cache ls and clear say where the cache is", async () => {
+  process.env.TINTYPE_CACHE = `${space.path}/cache`;
+  try {
+    const ls = await tintype("cache", "ls");
+    expect(ls.out).toBe(`The cache in ${space.path}/cache is empty.\n`);
+    const json = await tintype("cache", "ls", "--json");
+    expect(JSON.parse(json.out)).toEqual({ folder: `${space.path}/cache`, bytes: 0, entries: [] });
+    const clear = await tintype("cache", "clear");
+    expect(clear.out).toBe(`Freed 0 bytes in ${space.path}/cache.\n`);
+  } finally {
+    delete process.env.TINTYPE_CACHE;
+  }
+});
+
+test("devices lists the CPU", async () => {
+  const { code, out } = await tintype("devices", "--json");
+  expect(code).toBe(0);
+  expect(JSON.parse(out)).toContainEqual(expect.objectContaining({ name: "cpu", available: true }));
+});
+
+test("help fits 80 columns and shows the defaults", async () => {
+  const { code, out } = await tintype("generate", "--help");
+  expect(code).toBe(0);
+  expect(out.split("\n").filter((line) => line.length > 80)).toEqual([]);
+  for (const part of ["(default 20)", "(default 7.5)", "0.8, with --mask 1", "Examples:"]) {
+    expect(out).toContain(part);
+  }
+});
