@@ -1,0 +1,51 @@
+import { spawn } from "node:child_process";
+import { arch, cpus, totalmem } from "node:os";
+import { resolve } from "node:path";
+import { createInterface } from "node:readline";
+
+/** A program under measurement, in a process of its own. */
+export interface BenchWorker {
+  readonly name: string;
+  ask(request: Readonly<Record<string, unknown>>): Promise<number>;
+  stop(): void;
+}
+
+function worker(name: string, command: string, args: readonly string[]): BenchWorker {
+  const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    name,
+    async ask(request) {
+      child.stdin.write(`${JSON.stringify(request)}\n`);
+      const { value, done } = await lines.next();
+      if (done) throw new Error(`${name} ended while it was asked ${JSON.stringify(request)}`);
+      return (JSON.parse(value as string) as { value: number }).value;
+    },
+    stop: () => void child.kill(),
+  };
+}
+
+const here = (file: string): string => resolve(import.meta.dirname, file);
+
+/** Tintype from its sources. */
+export function tintypeWorker(): BenchWorker {
+  return worker("tintype", process.execPath, ["--import", "tsx", here("tintypeWorker.ts")]);
+}
+
+/** diffusers in a Python that has it. */
+export function diffusersWorker(python: string): BenchWorker {
+  return worker("diffusers", python, [here("diffusersWorker.py")]);
+}
+
+/** The middle one, or the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+/** What the numbers were measured on. */
+export function machine(): Readonly<Record<string, unknown>> {
+  const memory = Math.round(totalmem() / 2 ** 30);
+  return { processor: cpus()[0]?.model, cores: cpus().length, arch: arch(), memoryGiB: memory };
+}
