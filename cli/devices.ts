@@ -1,25 +1,28 @@
-import type { DeviceName } from "../src/runtime/engine.js";
-import { table } from "./format.js";
+import { type DeviceReport, listDevices, nodePlatform } from "../src/node.js";
+import { snakeCase, table } from "./format.js";
+import { progressOn } from "./progress.js";
 import type { Terminal } from "./terminal.js";
-
-/** What `tintype devices` tells of one device. */
-interface Row {
-  readonly name: DeviceName;
-  readonly available: boolean;
-  readonly detail: string;
-}
 
 /** Runs `tintype devices`. */
 export async function showDevices(
   { json = false }: { readonly json?: boolean },
-  { out }: Terminal,
+  terminal: Terminal,
 ): Promise<void> {
-  const rows: readonly Row[] = [{ name: "cpu", available: true, detail: "always here" }];
-  if (json) return out(`${JSON.stringify(rows)}\n`);
-  out(table(rows.map((row) => [row.name, row.available ? "yes" : "no", row.detail])));
+  using progress = progressOn(terminal);
+  if (terminal.live) progress.busy("trying the devices");
+  const reports = await listDevices({ platform: nodePlatform() });
+  progress.idle();
+  const { out } = terminal;
+  if (json) return out(`${JSON.stringify(snakeCase(reports))}\n`);
+  out(table(reports.map((report) => [report.name, stateOf(report), textOf(report)])));
 }
 
-/** The device that `--device` means. */
-export async function deviceFor(name: DeviceName | "auto"): Promise<DeviceName> {
-  return name === "auto" ? "cpu" : name;
+function stateOf({ available, software }: DeviceReport): string {
+  if (!available) return "no";
+  return software ? "software only" : "yes";
+}
+
+function textOf({ detail, reason, compute }: DeviceReport): string {
+  const half = compute?.includes("f16") ? "computes in fp16 too" : "";
+  return [detail, half, reason ?? ""].filter((text) => text !== "").join(", ");
 }

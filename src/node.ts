@@ -7,10 +7,12 @@ import { type DiffusionModel, openModel, type Part } from "./pipelines/index.js"
 import { packageRoot } from "./platform/node/packageRoot.js";
 import { nodePlatform } from "./platform/node/platform.js";
 import type { Platform } from "./platform/types.js";
-import type { DeviceName, Engine } from "./runtime/engine.js";
+import type { DeviceChoice, DeviceReport, DeviceWish } from "./runtime/devices.js";
+import type { Engine } from "./runtime/engine.js";
+import { pickDevice } from "./runtime/node/devices.js";
 import { nodeEngine } from "./runtime/node/engine.js";
 import type { ByteSource, Folder } from "./util/bytes.js";
-import { TintypeError } from "./util/errors.js";
+import { check, TintypeError } from "./util/errors.js";
 import { unknownName } from "./util/nearest.js";
 
 /*
@@ -20,6 +22,8 @@ import { unknownName } from "./util/nearest.js";
 export * from "./pipelines/index.js";
 export { decodeMask, decodePicture } from "./platform/node/images.js";
 export { nodePlatform } from "./platform/node/platform.js";
+export type { DeviceChoice, DeviceReport, DeviceWish } from "./runtime/devices.js";
+export { listDevices, pickDevice } from "./runtime/node/devices.js";
 export { type ErrorCode, TintypeError } from "./util/errors.js";
 export { VERSION } from "./util/version.js";
 
@@ -43,8 +47,8 @@ export interface FindOptions {
 
 /** How to run it. */
 export interface RunOptions {
-  /** Where it runs; the CPU by default. */
-  readonly device?: DeviceName | undefined;
+  /** Where it runs; "auto", the default, is a working real GPU, otherwise the CPU. */
+  readonly device?: DeviceWish | undefined;
   /** Threads of the CPU; all physical cores by default. */
   readonly threads?: number | undefined;
   /** Keeps one part of the model in memory at a time. */
@@ -53,6 +57,8 @@ export interface RunOptions {
   readonly cacheLimit?: number | undefined;
   /** Numbers that are computed in; "auto" is what the device does best. The CPU computes in fp32. */
   readonly dtype?: (typeof DTYPE_CHOICES)[number] | undefined;
+  /** Told which device was picked and why, and what numbers it will compute in. */
+  readonly onDevice?: ((choice: DeviceChoice, dtype: "fp32" | "fp16") => void) | undefined;
   /** Told before a part of the model is loaded. */
   readonly onLoad?: ((part: Part) => void) | undefined;
   /** Told after a part was loaded, and how long that took. */
@@ -108,12 +114,18 @@ export async function loadModel(
   ref: string = defaultModel(),
   options: FindOptions & RunOptions = {},
 ): Promise<DiffusionModel> {
-  const { platform = nodePlatform(), device = "cpu", threads, cacheLimit } = options;
-  checkDtype(options.dtype ?? "auto", device, options.onNotice);
+  const { platform = nodePlatform(), threads, cacheLimit, dtype = "auto" } = options;
+  check(DTYPE_CHOICES.includes(dtype), "bad-argument", unknownName("dtype", dtype, DTYPE_CHOICES));
+  const choice = await pickDevice(options.device ?? "auto", { platform });
+  const { device } = choice;
+  const compute = computeType(dtype, device, options.onNotice);
+  options.onDevice?.(choice, compute === "f16" ? "fp16" : "fp32");
   const files = await findModel(ref, { ...options, platform });
   const engine = nodeEngine({
     platform,
-    device,
+    device: device.name,
+    compute,
+    bufferBytes: device.bufferBytes,
     threads,
     ...(cacheLimit === undefined ? {} : { cacheLimit }),
   });
@@ -132,13 +144,20 @@ export async function loadModel(
   }
 }
 
-function checkDtype(dtype: string, device: DeviceName, notice: FindOptions["onNotice"]): void {
-  if (!(DTYPE_CHOICES as readonly string[]).includes(dtype)) {
-    throw new TintypeError("bad-argument", unknownName("dtype", dtype, DTYPE_CHOICES));
-  }
-  if (dtype === "fp16" && device === "cpu") {
-    notice?.("fp16 is for GPUs: the CPU computes in fp32.");
-  }
+/** The precision that a device computes in when it is asked for `dtype`. */
+function computeType(
+  dtype: "auto" | "fp32" | "fp16",
+  { name, compute = ["f32"] }: DeviceReport,
+  notice: FindOptions["onNotice"],
+): "f32" | "f16" {
+  if (dtype !== "fp16") return "f32";
+  if (compute.includes("f16")) return "f16";
+  notice?.(
+    name === "cpu"
+      ? "fp16 is for GPUs: the CPU computes in fp32."
+      : `${name} does not compute rightly in fp16 here, so it computes in fp32.`,
+  );
+  return "f32";
 }
 
 /** Tells of each load before and after it. */

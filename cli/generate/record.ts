@@ -11,11 +11,16 @@ import type { TimesOfParts } from "./watch.js";
  * text inside each picture.
  */
 
+/** Where a run was computed, and in what numbers. */
+export interface RanOn {
+  readonly device: string;
+  readonly dtype: string;
+}
+
 /** A run that is over. */
 export interface Made {
   readonly job: Job;
-  /** Where it ran. */
-  readonly device: string;
+  readonly ran: RanOn;
   readonly model: DiffusionModel;
   readonly results: readonly Generated[];
   readonly times: TimesOfParts;
@@ -75,7 +80,7 @@ const defaultStrength = (mask: string | undefined): number => (mask === undefine
 
 /** The one object of --json. */
 export function jsonReport(
-  { job, device, model, results, times, truncated }: Made,
+  { job, ran, model, results, times, truncated }: Made,
   totalMs: number,
 ): string {
   const { prompt, options, seeds, files } = job;
@@ -109,8 +114,7 @@ export function jsonReport(
     init_image: initImage ?? null,
     mask: mask ?? null,
     strength: initImage === undefined ? null : (options.strength ?? defaultStrength(mask)),
-    device,
-    dtype: options.dtype,
+    ...ran,
     threads: options.threads ?? null,
     low_memory: options.lowMemory ?? false,
     files,
@@ -130,7 +134,7 @@ const jsonSeed = (seed: bigint): number | string =>
   seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : String(seed);
 
 /** One line for people. */
-export function summary({ device, times, results }: Made, totalMs: number): string {
+export function summary({ ran, times, results }: Made, totalMs: number): string {
   const steps = results.reduce((n, { plan }) => n + plan.count, 0);
   const sampling = times.callMs.reduce((sum, ms) => sum + ms, 0);
   const parts = [
@@ -138,5 +142,5 @@ export function summary({ device, times, results }: Made, totalMs: number): stri
     `${steps} ${steps === 1 ? "step" : "steps"} ${formatDuration(sampling)} (${formatPace(sampling / steps)})`,
     `VAE ${formatDuration(times.vaeMs)}`,
   ];
-  return `done in ${formatDuration(totalMs)} on ${device}: ${parts.join(", ")}`;
+  return `done in ${formatDuration(totalMs)} on ${ran.device}: ${parts.join(", ")}`;
 }

@@ -8,16 +8,14 @@ import {
   savePicture,
 } from "../../src/node.js";
 import type { Platform } from "../../src/platform/types.js";
-import type { DeviceName } from "../../src/runtime/engine.js";
 import { readJson } from "../../src/util/bytes.js";
 import { throwIfAborted } from "../../src/util/errors.js";
 import type { GenerateOptions } from "../commands/generate.js";
-import { deviceFor } from "../devices.js";
 import { type Progress, progressOn } from "../progress.js";
 import type { Terminal } from "../terminal.js";
 import { beginBatch, filesOf, type Inputs, type Job, planJob, readInputs } from "./job.js";
 import { requireWritable } from "./output.js";
-import { jsonReport, parametersText, summary } from "./record.js";
+import { jsonReport, parametersText, type RanOn, summary } from "./record.js";
 import { type Watch, watch } from "./watch.js";
 
 /** Runs `tintype generate`. */
@@ -36,8 +34,8 @@ export async function generate(
     progress.notice("Stopping after what is under way. Ctrl-C again stops at once.");
   });
   const stopwatch = watch(terminal.now);
-  const device = await deviceFor(options.device);
-  await using model = await open(job, device, platform, progress, stopwatch, terminal);
+  const { model, ran } = await open(job, platform, progress, stopwatch, terminal);
+  await using _ = model;
   const results: Generated[] = [];
   for (let batch = 0; batch < options.batchCount; batch++) {
     throwIfAborted(signal);
@@ -65,15 +63,17 @@ export async function generate(
 /** The model, timed and telling of its progress. */
 async function open(
   job: Job,
-  device: DeviceName,
   platform: Platform,
   progress: Progress,
   stopwatch: Watch,
-  { now, signal }: Terminal,
-): Promise<DiffusionModel> {
-  const { config, vae, variant, prediction, dtype, threads, lowMemory } = job.options;
+  terminal: Terminal,
+): Promise<{ readonly model: DiffusionModel; readonly ran: RanOn }> {
+  const { now, signal } = terminal;
+  const { config, vae, variant, prediction, device, dtype, threads, lowMemory } = job.options;
   const started = now();
   const loaded = new Set<Part>();
+  let ran: RanOn = { device: "", dtype: "" };
+  if (terminal.live) progress.busy("looking for a device");
   const model = await loadModel(job.model, {
     platform,
     signal,
@@ -87,6 +87,10 @@ async function open(
     lowMemory,
     onDownload: progress.download,
     onNotice: (message) => progress.notice(`tintype: ${message}`),
+    onDevice: ({ device: { name, detail }, why }, dtype) => {
+      ran = { device: name, dtype };
+      if (device === "auto") progress.notice(`running on ${name}: ${detail} (${why})`);
+    },
     onLoad: (part) => progress.busy(`loading the ${PART_TITLES[part]}`),
     onLoaded: (part, milliseconds) => {
       stopwatch.onLoaded(milliseconds);
@@ -101,9 +105,10 @@ async function open(
       "tintype: this model is untrained and makes coloured noise. Name another with --model.",
     );
   }
-  return stopwatch.around(model, (part) => {
+  const timed = stopwatch.around(model, (part) => {
     if (loaded.has(part)) tellWork(part, progress); // otherwise it is told once it is loaded
   });
+  return { model: timed, ran };
 }
 
 function tellWork(part: Part, progress: Progress): void {

@@ -66,7 +66,7 @@ test("--json prints one object: settings, files, timings; nothing else", async (
     mask: null,
     strength: null,
     device: expect.any(String),
-    dtype: "auto",
+    dtype: "fp32",
     threads: 1,
     low_memory: false,
     files,
