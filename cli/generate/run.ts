@@ -49,7 +49,7 @@ export async function generate(
   progress[Symbol.dispose]();
   const made = {
     job,
-    device,
+    ran,
     model,
     results,
     times: stopwatch.times,
