@@ -8,6 +8,8 @@ import { torchCpuNoise } from "../src/tensor/random.js";
 interface Request {
   readonly do: "load" | "step" | "decode" | "text" | "memory" | "release";
   readonly folder?: string;
+  /** What will be measured: only its parts are loaded; all by default. */
+  readonly parts?: readonly string[];
   readonly threads?: number;
   readonly side?: number;
   readonly batch?: number;
@@ -17,14 +19,17 @@ let model: DiffusionModel | undefined;
 const noise = torchCpuNoise(0);
 const platform = nodePlatform();
 
-async function load({ folder, threads }: Request): Promise<void> {
+async function load({
+  folder,
+  threads,
+  parts = ["text", "step", "decode"],
+}: Request): Promise<void> {
   const engine = nodeEngine({ platform, device: "cpu", threads: threads || undefined });
   model = await openModel(await findModel(folder!, { platform }), { engine });
-  // All parts, as diffusers loads them all.
   const small = noise.randn([2, 4, 8, 8]);
-  const { hidden } = await model.encodePrompts(["a", "b"]);
-  await model.predict(small, 500, hidden);
-  await model.decodeLatents(noise.randn([1, 4, 8, 8]));
+  if (parts.includes("text")) await model.encodePrompts(["a", "b"]);
+  if (parts.includes("step")) await model.predict(small, 500, noise.randn([2, 77, 768]));
+  if (parts.includes("decode")) await model.decodeLatents(noise.randn([1, 4, 8, 8]));
 }
 
 async function seconds(act: () => Promise<unknown>): Promise<number> {
