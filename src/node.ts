@@ -118,9 +118,9 @@ export async function loadModel(
   check(DTYPE_CHOICES.includes(dtype), "bad-argument", unknownName("dtype", dtype, DTYPE_CHOICES));
   const choice = await pickDevice(options.device ?? "auto", { platform });
   const { device } = choice;
+  const files = await findModel(ref, { ...options, platform });
   const compute = computeType(dtype, device, options.onNotice);
   options.onDevice?.(choice, compute === "f16" ? "fp16" : "fp32");
-  const files = await findModel(ref, { ...options, platform });
   const engine = nodeEngine({
     platform,
     device: device.name,

@@ -22,7 +22,7 @@ export interface Made {
   readonly job: Job;
   readonly ran: RanOn;
   readonly model: DiffusionModel;
-  readonly results: readonly Generated[];
+  readonly batches: readonly Pick<Generated, "plan" | "settings">[];
   readonly times: TimesOfParts;
   /** For each text that was too long, the end that was cut. */
   readonly truncated: ReadonlyMap<string, string>;
@@ -80,11 +80,11 @@ const defaultStrength = (mask: string | undefined): number => (mask === undefine
 
 /** The one object of --json. */
 export function jsonReport(
-  { job, ran, model, results, times, truncated }: Made,
+  { job, ran, model, batches, times, truncated }: Made,
   totalMs: number,
 ): string {
   const { prompt, options, seeds, files } = job;
-  const { plan, settings } = results[0]!;
+  const { plan, settings } = batches[0]!;
   const { negativePrompt = "", initImage, mask } = options;
   const seconds = (milliseconds: number): number => Number((milliseconds / 1000).toFixed(6));
   return JSON.stringify({
@@ -134,8 +134,8 @@ const jsonSeed = (seed: bigint): number | string =>
   seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : String(seed);
 
 /** One line for people. */
-export function summary({ ran, times, results }: Made, totalMs: number): string {
-  const steps = results.reduce((n, { plan }) => n + plan.count, 0);
+export function summary({ ran, times, batches }: Made, totalMs: number): string {
+  const steps = batches.reduce((n, { plan }) => n + plan.count, 0);
   const sampling = times.callMs.reduce((sum, ms) => sum + ms, 0);
   const parts = [
     `loading ${formatDuration(times.loadMs)}`,

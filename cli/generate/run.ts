@@ -36,7 +36,7 @@ export async function generate(
   const stopwatch = watch(terminal.now);
   const { model, ran } = await open(job, platform, progress, stopwatch, terminal);
   await using _ = model;
-  const results: Generated[] = [];
+  const batches: Pick<Generated, "plan" | "settings">[] = [];
   for (let batch = 0; batch < options.batchCount; batch++) {
     throwIfAborted(signal);
     if (options.batchCount > 1) progress.batch(batch + 1, options.batchCount);
@@ -44,20 +44,13 @@ export async function generate(
     if (batch === 0) warnOfCuts(job, stopwatch, progress);
     await save(job, result, batch, platform, signal);
     if (options.json !== true) announce(job, result, batch, progress, terminal);
-    results.push(result);
+    batches.push({ plan: result.plan, settings: result.settings });
   }
-  progress[Symbol.dispose]();
-  const made = {
-    job,
-    ran,
-    model,
-    results,
-    times: stopwatch.times,
-    truncated: stopwatch.truncated,
-  };
-  const totalMs = terminal.now();
-  if (options.json === true) terminal.out(`${jsonReport(made, totalMs)}\n`);
-  else terminal.err(`${summary(made, totalMs)}\n`);
+  progress.idle();
+  const { times, truncated } = stopwatch;
+  const made = { job, ran, model, batches, times, truncated };
+  if (options.json === true) terminal.out(`${jsonReport(made, terminal.now())}\n`);
+  else terminal.err(`${summary(made, terminal.now())}\n`);
 }
 
 /** The model, timed and telling of its progress. */
