@@ -123,7 +123,7 @@ function requestFor(
   signal: AbortSignal | undefined,
 ): GenerationRequest {
   const { negativePrompt, steps, cfgScale, sampler, schedule, eta, rng } = options;
-  const { width, height, batchSize } = options;
+  const { width, height, batchSize, batchCount } = options;
   return {
     prompt,
     negativePrompt,
@@ -137,6 +137,7 @@ function requestFor(
     height,
     batchSize,
     seed: seeds[batch * batchSize],
+    freeParts: batch + 1 === batchCount,
     signal,
   };
 }

@@ -33,6 +33,11 @@ export interface GenerationRequest {
   readonly rng?: "cpu" | "cuda" | undefined;
   /** Pictures of each prompt; 1 by default. */
   readonly batchSize?: number | undefined;
+  /**
+   * Frees each part of the model after its last use in this run: least memory at the peak for what
+   * does not run again soon. Parts are loaded again when they are needed.
+   */
+  readonly freeParts?: boolean | undefined;
   /** Stops the run after the step that is under way. */
   readonly signal?: AbortSignal | undefined;
 }

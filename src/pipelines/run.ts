@@ -14,6 +14,7 @@ import type { NoiseSource } from "../tensor/random.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { throwIfAborted } from "../util/errors.js";
 import type { DiffusionModel } from "./model.js";
+import type { Part } from "./parts.js";
 import type { GenerationRequest, Settings } from "./request.js";
 
 /** What a pipeline yields after each step. */
@@ -111,6 +112,10 @@ export async function* sample(
     return await guided(y, level);
   }, plan.prediction);
 
+  const free = async (...parts: readonly Part[]): Promise<void> => {
+    if (request.freeParts) for (const part of parts) await model.release(part);
+  };
+  await free("text", "encoder");
   let latents = x;
   for await (const step of plan.run(denoise, x, { noise, afterStep })) {
     latents = step.x;
@@ -118,9 +123,11 @@ export async function* sample(
     yield { i, count, callMs, denoised, preview: () => latentsToRgb(denoised) };
     throwIfAborted(signal);
   }
+  await free("unet");
   const started = performance.now();
   const pictures = await decode(model, latents, signal);
   const decodeMs = performance.now() - started;
+  await free("decoder");
   const { truncated, textMs } = conditioning;
   const timings = { textMs, callMs, decodeMs };
   return { pictures, latents, settings, plan, truncated, timings };
