@@ -58,6 +58,7 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .usage("PROMPT [options]")
     .addHelpText("after", EXAMPLES);
   addPictureOptions(command);
+  addInputOptions(command);
   addModelOptions(command);
   addMachineOptions(command);
   addOutputOptions(command);
@@ -79,13 +80,13 @@ function addPictureOptions(command: Command): void {
       }).default(7.5),
     )
     .addOption(
-      words("--sampler <NAME>", "see below")
+      words("--sampler <NAME>", "how steps are taken")
         .choices(SAMPLER_NAMES)
         .argParser(String)
         .default(undefined, "the model's"),
     )
     .addOption(
-      words("--schedule <NAME>", "see below")
+      words("--schedule <NAME>", "which noise levels")
         .choices(SCHEDULE_NAMES)
         .argParser(String)
         .default(undefined, "the model's"),
@@ -101,7 +102,11 @@ function addPictureOptions(command: Command): void {
         min: 1,
         max: MAX.count,
       }).default(1),
-    )
+    );
+}
+
+function addInputOptions(command: Command): void {
+  command
     .optionsGroup("From a picture:")
     .addOption(words("--init-image <FILE>", "picture to begin with"))
     .addOption(words("--mask <FILE>", "white where the picture is repainted"))

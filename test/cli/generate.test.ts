@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
 import { runCli } from "../../cli/program.js";
 import { decodePicture } from "../../src/node.js";
 import { VERSION } from "../../src/util/version.js";
+import { type Repo, serveHub } from "../hub/server.js";
 import { fakeTerminal } from "./fakeTerminal.js";
 import { MICRO, MODELS, PICTURES, scratch } from "./fixtures.js";
 
@@ -273,6 +274,37 @@ test("cache ls and clear say where the cache is", async () => {
     expect(clear.out).toBe(`Freed 0 bytes in ${space.path}/cache.\n`);
   } finally {
     delete process.env.TINTYPE_CACHE;
+  }
+});
+
+/** A repository of a hub with the files of a folder. */
+function repoOf(folder: string): Repo {
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((path) => statSync(`${folder}/${path}`).isFile())
+    .map((path) => [path, readFileSync(`${folder}/${path}`)]);
+  return { id: "tester/micro", commit: "0".repeat(40), files: Object.fromEntries(files) };
+}
+
+test("a Hugging Face id is downloaded once", async () => {
+  await using hub = await serveHub([repoOf(MICRO)]);
+  const kept = { ...process.env };
+  Object.assign(process.env, { HF_ENDPOINT: hub.endpoint, HF_HOME: `${space.path}/hf` });
+  try {
+    const line = ["generate", "a", "--steps", "1", "--seed", "1", "--output"];
+    const [first, again] = [`${space.path}/hub.png`, `${space.path}/hub-again.png`];
+    const online = await tintype(...line, first, "--model", "tester/micro");
+    expect(online.code, online.err).toBe(0);
+    expect(online.err).toMatch(/downloading \d+ of \d+ files: [\d.]+ kB of [\d.]+ kB\n/);
+    process.env.HF_HUB_OFFLINE = "1";
+    const offline = await tintype(...line, again, "--model", "tester/micro");
+    expect(offline.code, offline.err).toBe(0);
+    expect(offline.err).not.toContain("downloading");
+    expect(await pixels(again)).toEqual(await pixels(first));
+    const unknown = await tintype(...line, again, "--model", "tester/other");
+    expect(unknown.code).toBe(2);
+    expect(unknown.err).toMatch(/tintype: tester\/other .*HF_HUB_OFFLINE/);
+  } finally {
+    process.env = kept;
   }
 });
 
