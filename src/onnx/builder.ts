@@ -44,6 +44,8 @@ export interface Builder {
   output(name: string, from: string): void;
   /** Notes that a node between values needs a buffer of this many elements. */
   allocates(elements: Dim): void;
+  /** The same graph, for nodes in another precision. */
+  computing(precision: ComputeType): Builder;
   /** Prefixes the names of the nodes that follow with where they come from. */
   scope(path: string): void;
 }
@@ -111,7 +113,14 @@ export function builder(compute: ComputeType): Builder {
     return node("Reshape", [x, input]);
   };
 
-  return {
+  const floats =
+    (precision: ComputeType): Builder["floats"] =>
+    (dims, data) =>
+      precision === "f32"
+        ? constant("f32", dims, bytesOf(Float32Array.from(data)))
+        : constant("f16", dims, bytesOf(f32ToF16(Float32Array.from(data))));
+
+  const graph: Builder = {
     compute,
     nodes,
     initializers,
@@ -121,10 +130,7 @@ export function builder(compute: ComputeType): Builder {
     int64,
     shape,
     reshape,
-    floats: (dims, data) =>
-      compute === "f32"
-        ? constant("f32", dims, bytesOf(Float32Array.from(data)))
-        : constant("f16", dims, bytesOf(f32ToF16(Float32Array.from(data)))),
+    floats: floats(compute),
     cast: (x, to) => node("Cast", [x], { to: CAST_TYPES[to]! }),
     initializer: (tensor) => {
       initializers.push(tensor);
@@ -136,8 +142,13 @@ export function builder(compute: ComputeType): Builder {
     allocates: (elements) => {
       buffers.push(elements);
     },
+    computing: (precision) =>
+      precision === graph.compute
+        ? graph
+        : { ...graph, compute: precision, floats: floats(precision) },
     scope: (to) => {
       path = to;
     },
   };
+  return graph;
 }

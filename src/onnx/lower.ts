@@ -47,36 +47,38 @@ export function lower(graph: Graph, { rules, compute, weight }: LoweringOptions)
     rules.composites[v.attrs.name as CompositeName] as CompositeRule<never> | undefined;
   const insides = (v: Value): readonly Value[] =>
     isOp(v, "composite") && !fused(v) ? [v.attrs.expansion] : v.inputs;
+  const order = topological(Object.values(graph.outputs), insides);
+  const precise = compute === "f32" ? new Set<Value>() : angles(order, insides);
+  const precision = (v: Value): ComputeType => (precise.has(v) ? "f32" : compute);
+
+  /** The name of `v` in a precision, cast if need be. */
+  const named = (v: Value, wanted: ComputeType): string => {
+    const name = names.get(v)!;
+    return v.type === "float" && precision(v) !== wanted ? b.cast(name, wanted) : name;
+  };
 
   const emit = (v: Value): string => {
-    const from = v.inputs.map((x) => names.get(x)!);
+    const own = precision(v);
     if (isOp(v, "input")) {
       const { name } = v.attrs;
       inputs.push({ name, dtype: feedType(v), shape: onnxShape(v.shape) });
-      return v.type === "float" && compute !== "f32" ? b.cast(name, compute) : name;
+      return v.type === "float" && own !== "f32" ? b.cast(name, own) : name;
     }
-    if (isOp(v, "param")) return emitWeight(b, v, weight(v.attrs.name));
-    if (isOp(v, "composite")) {
-      const rule = fused(v);
-      return rule ? rule(b, from, v, v.attrs.spec as never) : names.get(v.attrs.expansion)!;
-    }
-    return (rules.primitives[v.op as Emitted] as Rule<Primitive>)(b, from, v);
+    if (isOp(v, "param")) return emitWeight(b, v, weight(v.attrs.name), own);
+    if (isOp(v, "composite") && !fused(v)) return named(v.attrs.expansion, own);
+    const from = v.inputs.map((x) => named(x, own));
+    if (isOp(v, "composite")) return fused(v)!(b.computing(own), from, v, v.attrs.spec as never);
+    return (rules.primitives[v.op as Emitted] as Rule<Primitive>)(b.computing(own), from, v);
   };
 
-  const results = Object.entries(graph.outputs);
-  for (const v of topological(
-    results.map(([, v]) => v),
-    insides,
-  )) {
+  for (const v of order) {
     b.scope(pathOf(v));
     names.set(v, emit(v));
     b.allocates(dimProduct(v.shape));
   }
   b.scope("");
-  const outputs = results.map(([name, v]): OnnxValue => {
-    const cast =
-      v.type === "float" && compute !== "f32" ? b.cast(names.get(v)!, "f32") : names.get(v)!;
-    b.output(name, cast);
+  const outputs = Object.entries(graph.outputs).map(([name, v]): OnnxValue => {
+    b.output(name, named(v, "f32"));
     return { name, dtype: feedType(v), shape: onnxShape(v.shape) };
   });
   for (const { name, dims } of b.shapeFeeds)
@@ -86,14 +88,34 @@ export function lower(graph: Graph, { rules, compute, weight }: LoweringOptions)
   return { onnx, shapeFeeds: b.shapeFeeds, buffers: [...buffers.values()] };
 }
 
+/**
+ * Sines and cosines and all that they depend on: half precision knows an angle of 999 to within 0.5.
+ */
+function angles(
+  order: readonly Value[],
+  insides: (v: Value) => readonly Value[],
+): ReadonlySet<Value> {
+  const precise = new Set<Value>();
+  for (const v of [...order].reverse()) {
+    if (v.op === "sin" || v.op === "cos") precise.add(v);
+    if (precise.has(v)) for (const x of insides(v)) precise.add(x);
+  }
+  return precise;
+}
+
 /** The module that a node belongs to, read off the weights it uses: what profiles are grouped by. */
 function pathOf(v: Value): string {
   const weight = v.inputs.find((x): x is Value<"param"> => isOp(x, "param"));
   return weight ? weight.attrs.name.replace(/\.[^.]*$/, "") : "";
 }
 
-function emitWeight(b: Builder, v: Value<"param">, { dtype, data }: PlacedWeight): string {
+function emitWeight(
+  b: Builder,
+  v: Value<"param">,
+  { dtype, data }: PlacedWeight,
+  compute: ComputeType,
+): string {
   const { name } = v.attrs;
   b.initializer({ name, dtype, shape: v.shape as readonly number[], data });
-  return dtype === b.compute ? name : b.cast(name, b.compute);
+  return dtype === compute ? name : b.cast(name, compute);
 }

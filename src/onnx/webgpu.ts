@@ -12,6 +12,7 @@ import type { Builder } from "./builder.js";
 import { CPU_RULES } from "./cpu.js";
 import { STANDARD_PRIMITIVES } from "./primitives.js";
 import type { CompositeRule, LoweringRules } from "./rules.js";
+import { cosine, sine } from "./trigonometry.js";
 
 /** What the lowering must know of a WebGPU adapter and of what will be asked of it. */
 export interface WebGpuLimits {
@@ -122,7 +123,7 @@ function inChunks(
  */
 export function webGpuRules(limits: WebGpuLimits = WEBGPU_BASELINE): LoweringRules {
   return {
-    primitives: STANDARD_PRIMITIVES,
+    primitives: { ...STANDARD_PRIMITIVES, sin: sine, cos: cosine },
     composites: { ...CPU_RULES.composites, attention: attention(limits) },
   };
 }

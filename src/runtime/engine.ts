@@ -5,6 +5,7 @@ import { lower, type PlacedWeight } from "../onnx/lower.js";
 import { encodeModel } from "../onnx/model.js";
 import type { LoweringRules } from "../onnx/rules.js";
 import { formatBytes } from "../platform/formatBytes.js";
+import { readTensor } from "../tensor/convert.js";
 import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import { type Tensor, tensor } from "../tensor/tensor.js";
 import { check, invariant, TintypeError } from "../util/errors.js";
@@ -54,9 +55,6 @@ export interface DeviceSetup {
   readonly cache: ProgramCache | undefined;
 }
 
-/** Weights whose bytes total less than this are not worth a place in the cache. */
-const CACHE_FROM_BYTES = 32 << 20;
-
 /** External weights are named relative to the root, so that any file can be reached. */
 const FILES_FROM_ROOT = { "session.model_external_initializers_file_folder_path": "/" };
 
@@ -94,9 +92,8 @@ async function loadProgram(
     profile: undefined,
   };
   const used = [...graph.params.keys()].map((name) => weights.get(name)!);
-  const bytes = used.reduce((n, w) => n + w.length, 0);
   const { session } = await explained(label, setup.name, () =>
-    setup.cache && bytes >= CACHE_FROM_BYTES
+    setup.cache
       ? setup.cache.load(client, spec, { label, weights: used })
       : client.request({ kind: "load", spec }, blobBuffers(spec)),
   );
@@ -117,12 +114,16 @@ async function loadProgram(
       );
     },
     [Symbol.asyncDispose]: async () => {
-      await client.request({ kind: "release", session });
+      // Once the worker is gone, its memory is too.
+      await client.request({ kind: "release", session }).catch(() => {});
     },
   };
 }
 
 const blobBuffers = (spec: SessionSpec): ArrayBuffer[] => spec.blobs.map((b) => b.data.buffer);
+
+/** Weights that are read from a network or a Blob at the same time. */
+const READS_AT_ONCE = 16;
 
 /** Weights in files are named by path and offset; others are read when the program is loaded. */
 function placeWeights(
@@ -141,16 +142,31 @@ function placeWeights(
         return { dtype, data: { kind: "external", location, offset, length } };
       }
       inMemory.set(name, weight);
-      return { dtype, data: { kind: "external", location: name, offset: 0, length } };
+      // onnxruntime-web's WebGPU build cannot cast bfloat16.
+      const widened = dtype === "bf16" ? 2 : 1;
+      return {
+        dtype: dtype === "bf16" ? "f32" : dtype,
+        data: { kind: "external", location: name, offset: 0, length: widened * length },
+      };
     },
-    blobs: () =>
-      Promise.all(
-        [...inMemory].map(async ([path, { source, offset, length }]) => {
-          // A copy, since the buffer moves to the worker.
-          return { path, data: (await source.read(offset, length)).slice() };
-        }),
-      ),
+    async blobs() {
+      const blobs: WeightBlob[] = [];
+      const entries = [...inMemory];
+      for (let i = 0; i < entries.length; i += READS_AT_ONCE) {
+        const group = entries.slice(i, i + READS_AT_ONCE).map(async ([path, weight]) => {
+          return { path, data: await readBlob(weight) };
+        });
+        blobs.push(...(await Promise.all(group)));
+      }
+      return blobs;
+    },
   };
+}
+
+/** A weight's bytes in a buffer of their own, which moves to the worker; bfloat16 as float32. */
+async function readBlob(weight: StoredTensor): Promise<Uint8Array<ArrayBuffer>> {
+  if (weight.dtype === "bf16") return new Uint8Array((await readTensor(weight)).data.buffer);
+  return (await weight.source.read(weight.offset, weight.length)).slice();
 }
 
 /** Refuses sizes at which the device would silently compute something else. */

@@ -70,6 +70,8 @@ export const ENGINE_CASES: readonly EngineCase[] = [
   unary("sqrt", op.sqrt, [0.1, 4]),
   unary("sin", op.sin),
   unary("cos", op.cos),
+  unary("sin of large angles", op.sin, [-1000, 1000]),
+  unary("cos of large angles", op.cos, [-1000, 1000]),
   unary("tanh", op.tanh),
   unary("sigmoid", op.sigmoid),
   unary("erf", op.erf),
