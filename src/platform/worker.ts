@@ -10,5 +10,7 @@ export interface Port {
 export interface WorkerHandle extends Port {
   /** Called once if the worker dies of something other than `terminate`. */
   onDeath(listener: (reason: Error) => void): void;
+  /** Whether the process must live on for this worker's sake; platforms without processes have none. */
+  keepAlive?(busy: boolean): void;
   terminate(): Promise<void>;
 }

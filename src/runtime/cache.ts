@@ -1,6 +1,8 @@
 import type { Platform } from "../platform/types.js";
 import type { StoredTensor } from "../tensor/stored.js";
+import { sizeOf } from "../tensor/tensor.js";
 import { type ByteSource, readJson } from "../util/bytes.js";
+import { check } from "../util/errors.js";
 import type { Client } from "./client.js";
 import type { Replies, SessionSpec } from "./protocol.js";
 
@@ -30,7 +32,7 @@ export interface CacheSubject {
 export type CachePlatform = Pick<Platform, "files" | "cacheDir" | "openFile">;
 
 /** One entry, as `tintype cache ls` shows it. */
-export interface CacheEntry {
+export interface CacheEntry extends EntryFiles {
   readonly key: string;
   /** What the program is. */
   readonly label: string;
@@ -38,6 +40,10 @@ export interface CacheEntry {
   readonly bytes: number;
   /** When it was last used, milliseconds since 1970. */
   readonly used: number;
+}
+
+/** Names of an entry's files beside the entry itself: the optimised graph and its weights. */
+interface EntryFiles {
   readonly graph: string;
   readonly data: string;
 }
@@ -49,9 +55,14 @@ export interface CacheOptions {
   readonly limit: number;
   /** Versions of Tintype and the engine, and the processor: an entry made elsewhere never hits. */
   readonly fingerprint: string;
+  /** Programs whose weights total fewer bytes than this are not kept; 32 MiB by default. */
+  readonly minimum?: number;
   /** The clock, milliseconds since 1970. */
   readonly now: () => number;
 }
+
+/** Smaller programs are made as quickly as they are found. */
+const DEFAULT_MINIMUM = 32 << 20;
 
 /** Files that no entry names are left alone for this long: another process may be writing them. */
 const ORPHAN_AGE = 60 * 60 * 1000;
@@ -63,20 +74,20 @@ const folderOf = (cacheDir: string): string => `${cacheDir}/programs`;
 
 /** A cache of compiled programs below the platform's cache folder. */
 export function programCache(options: CacheOptions): ProgramCache {
-  const { platform, now } = options;
+  const { platform, minimum = DEFAULT_MINIMUM, now } = options;
   const folder = folderOf(platform.cacheDir);
   return {
     async load(client, spec, subject) {
+      if (subject.weights.reduce((n, w) => n + w.length, 0) < minimum) {
+        const transfer = spec.blobs.map((blob) => blob.data.buffer);
+        return await client.request({ kind: "load", spec }, transfer);
+      }
       const key = await keyOf(options, spec, subject);
       const entry = await readEntry(platform, folder, key);
-      if (entry !== undefined) {
-        const hit = await loadEntry(client, spec, folder, entry);
-        if (hit !== undefined) {
-          await writeEntry(platform, folder, { ...entry, used: now() }).catch(() => {});
-          return hit;
-        }
-      }
-      return await fill(client, spec, subject, options, key);
+      const hit = entry && (await loadEntry(client, spec, folder, entry));
+      if (hit === undefined) return await fill(client, spec, subject, options, key, entry);
+      await writeEntry(platform, folder, { ...entry!, used: now() }).catch(() => {});
+      return hit;
     },
   };
 }
@@ -91,13 +102,17 @@ export async function listCache(platform: CachePlatform): Promise<CacheEntry[]> 
   return entries.filter((e) => e !== undefined).sort((a, b) => b.used - a.used);
 }
 
-/** Deletes every entry and every leftover; returns the bytes that entries had. */
+/**
+ * Deletes every entry and every leftover; returns the bytes that entries had. Throws "io" for a file
+ * that cannot be removed, once all others are.
+ */
 export async function clearCache(platform: CachePlatform): Promise<number> {
   const folder = folderOf(platform.cacheDir);
   const entries = await listCache(platform);
-  for (const name of await platform.files.list(folder)) {
-    await platform.files.remove(`${folder}/${name}`);
-  }
+  const names = await platform.files.list(folder);
+  const removals = names.map((name) => platform.files.remove(`${folder}/${name}`));
+  const refused = (await Promise.allSettled(removals)).find((r) => r.status === "rejected");
+  if (refused) throw refused.reason;
   return entries.reduce((n, e) => n + e.bytes, 0);
 }
 
@@ -124,52 +139,89 @@ function withoutFolder(config: SessionSpec["config"]): SessionSpec["config"] {
   return rest;
 }
 
-/** Loads from the weights and writes an entry on the way, if the disk has room. */
+/**
+ * Loads from the weights and writes an entry on the way, if the disk has room. `damaged` is the
+ * entry that the engine refused.
+ */
 async function fill(
   client: Client,
   spec: SessionSpec,
-  { label, weights }: CacheSubject,
-  { platform, limit, now }: CacheOptions,
+  subject: CacheSubject,
+  options: CacheOptions,
   key: string,
+  damaged?: CacheEntry,
 ): Promise<Replies["load"]> {
-  const { files, cacheDir } = platform;
-  const folder = folderOf(cacheDir);
+  const { platform, now } = options;
+  const folder = folderOf(platform.cacheDir);
   const direct = (): Promise<Replies["load"]> => client.request({ kind: "load", spec });
-  // In float32 and beside its prepacked copy, a weight takes up to eight bytes.
-  const need = weights.reduce((n, w) => n + 8 * w.shape.reduce((a, d) => a * d, 1), 0);
-  if (need > limit) return await direct();
+  if (!(await makeRoom(options, subject))) return await direct();
+  const unique = `${key}-${crypto.randomUUID()}`;
+  const files = { graph: `${unique}.onnx`, data: `${unique}.bin` };
+  let loaded: Replies["load"];
   try {
-    await files.makeFolder(folder);
-    await evict(platform, folder, limit - need, now());
-    const free = await files.freeSpace(folder);
-    if (free !== undefined && free < need) return await direct();
+    loaded = await client.request({ kind: "load", spec: savingSpec(spec, folder, files) });
   } catch {
-    return await direct(); // a cache that cannot be written is no reason not to run
-  }
-  const unique = `${key}-${now()}-${Math.floor(Math.random() * 2 ** 32).toString(36)}`;
-  const [graph, data] = [`${unique}.onnx`, `${unique}.bin`];
-  const saving: SessionSpec = {
-    ...spec,
-    saveTo: `${folder}/${graph}`,
-    config: {
-      ...spec.config,
-      "session.optimized_model_external_initializers_file_name": data,
-      "session.optimized_model_external_initializers_min_size_in_bytes": "1024",
-      "session.save_external_prepacked_constant_initializers": "1",
-    },
-  };
-  try {
-    const loaded = await client.request({ kind: "load", spec: saving });
-    const sizes = await Promise.all([graph, data].map((f) => files.stat(`${folder}/${f}`)));
-    const bytes = sizes.reduce((n, s) => n + (s?.size ?? 0), 0);
-    await writeEntry(platform, folder, { key, label, bytes, used: now(), graph, data }).catch(
-      () => {},
-    );
-    return loaded;
-  } catch {
-    for (const name of [graph, data]) await files.remove(`${folder}/${name}`).catch(() => {});
+    await removeAll(platform, folder, files);
     return await direct();
   }
+  try {
+    // The weights may have been replaced meanwhile, or another process may have been quicker.
+    const unchanged = (await keyOf(options, spec, subject)) === key;
+    const other = await readEntry(platform, folder, key);
+    check(unchanged && (!other || other.graph === damaged?.graph), "io", "not needed");
+    const bytes = await sizeOnDisk(platform, folder, files);
+    await writeEntry(platform, folder, { key, label: subject.label, bytes, used: now(), ...files });
+    if (damaged) await removeAll(platform, folder, damaged);
+    await evict(options, options.limit);
+  } catch {
+    await removeAll(platform, folder, files); // a cache that cannot be kept is no reason not to run
+  }
+  return loaded;
+}
+
+/** Makes room for a program, oldest entries first; false where it would not fit. */
+async function makeRoom(options: CacheOptions, { weights }: CacheSubject): Promise<boolean> {
+  const { platform, limit } = options;
+  const folder = folderOf(platform.cacheDir);
+  // In float32 and beside its prepacked copy, a weight takes up to eight bytes.
+  const need = weights.reduce((n, w) => n + 8 * sizeOf(w.shape), 0);
+  if (need > limit) return false;
+  try {
+    await platform.files.makeFolder(folder);
+    await evict(options, limit - need);
+    return ((await platform.files.freeSpace(folder)) ?? need) >= need;
+  } catch {
+    return false;
+  }
+}
+
+/** The same session, which also writes its optimised graph and weights. */
+function savingSpec(spec: SessionSpec, folder: string, { graph, data }: EntryFiles): SessionSpec {
+  const config = {
+    ...spec.config,
+    "session.optimized_model_external_initializers_file_name": data,
+    "session.optimized_model_external_initializers_min_size_in_bytes": "1024",
+    "session.save_external_prepacked_constant_initializers": "1",
+  };
+  return { ...spec, saveTo: `${folder}/${graph}`, config };
+}
+
+/** Bytes of an entry's files; NaN where one is not there. */
+async function sizeOnDisk(
+  { files }: CachePlatform,
+  folder: string,
+  { graph, data }: EntryFiles,
+): Promise<number> {
+  const stats = await Promise.all([graph, data].map((name) => files.stat(`${folder}/${name}`)));
+  return stats.reduce((n, stat) => n + (stat?.size ?? Number.NaN), 0);
+}
+
+async function removeAll(
+  { files }: CachePlatform,
+  folder: string,
+  { graph, data }: EntryFiles,
+): Promise<void> {
+  for (const name of [graph, data]) await files.remove(`${folder}/${name}`).catch(() => {});
 }
 
 async function readEntry(
@@ -179,11 +231,7 @@ async function readEntry(
 ): Promise<CacheEntry | undefined> {
   try {
     const entry = (await readJson(await platform.openFile(`${folder}/${key}.json`))) as CacheEntry;
-    const sizes = await Promise.all(
-      [entry.graph, entry.data].map((f) => platform.files.stat(`${folder}/${f}`)),
-    );
-    const bytes = sizes.reduce((n, s) => n + (s?.size ?? Number.NaN), 0);
-    return bytes === entry.bytes ? entry : undefined;
+    return (await sizeOnDisk(platform, folder, entry)) === entry.bytes ? entry : undefined;
   } catch {
     return undefined; // absent, half-written by another version, or not ours
   }
@@ -198,29 +246,28 @@ async function writeEntry(
   await platform.files.writeAtomically(`${folder}/${entry.key}.json`, [bytes]);
 }
 
-/** Deletes the least recently used entries until at most `limit` bytes are left, and old orphans. */
-async function evict(
-  platform: CachePlatform,
-  folder: string,
-  limit: number,
-  now: number,
-): Promise<void> {
+/**
+ * Deletes the least recently used entries until at most `limit` bytes are left, and old orphans.
+ * Young orphans, which another process may be writing, count as well.
+ */
+async function evict({ platform, now }: CacheOptions, limit: number): Promise<void> {
   const { files } = platform;
+  const folder = folderOf(platform.cacheDir);
+  const names = await files.list(folder);
   const entries = await listCache(platform);
-  const kept = new Set<string>();
+  const mentioned = new Set(entries.flatMap((e) => [`${e.key}.json`, e.graph, e.data]));
   let total = 0;
+  const unwanted: string[] = [];
+  for (const name of names.filter((n) => !mentioned.has(n))) {
+    const stat = await files.stat(`${folder}/${name}`);
+    if (now() - (stat?.modified ?? now()) > ORPHAN_AGE) unwanted.push(name);
+    else total += stat?.size ?? 0;
+  }
   for (const { key, bytes, graph, data } of entries) {
     total += bytes;
-    if (total <= limit) for (const name of [`${key}.json`, graph, data]) kept.add(name);
+    if (total > limit) unwanted.push(`${key}.json`, graph, data);
   }
-  const mentioned = new Set(entries.flatMap((e) => [`${e.key}.json`, e.graph, e.data]));
-  for (const name of await files.list(folder)) {
-    const born = Number(name.split("-")[1] ?? 0);
-    const orphan = !mentioned.has(name) && now - born > ORPHAN_AGE;
-    if (orphan || (mentioned.has(name) && !kept.has(name))) {
-      await files.remove(`${folder}/${name}`).catch(() => {});
-    }
-  }
+  for (const name of unwanted) await files.remove(`${folder}/${name}`).catch(() => {});
 }
 
 /** What an entry was made from: the graph, the device, the versions, and the weights' files. */
@@ -234,9 +281,14 @@ async function keyOf(
   text(fingerprint);
   text(`${spec.provider} ${spec.optimization} ${JSON.stringify(spec.config)}`);
   hash.update(spec.model as Uint8Array);
+  for (const { path, data } of spec.blobs) {
+    text(`${path} ${data.length}`); // in memory already, so all of it
+    hash.update(data);
+  }
   for (const source of new Set(weights.map((w) => w.source))) {
-    const stat = source.path === undefined ? undefined : await platform.files.stat(source.path);
-    text(`${source.path ?? source.name} ${source.size} ${stat?.modified ?? ""}`);
+    if (source.path === undefined) continue;
+    const stat = await platform.files.stat(source.path);
+    text(`${source.path} ${source.size} ${stat?.modified ?? ""}`);
     for (const sample of await samples(source)) hash.update(sample);
   }
   return (await hash.digest()).slice(0, 32);

@@ -8,6 +8,7 @@ export interface Client {
     request: R,
     transfer?: readonly ArrayBuffer[],
   ): Promise<Replies[R["kind"]]>;
+  /** Fails what waits, lets the worker finish what it runs, and ends it. */
   terminate(): Promise<void>;
 }
 
@@ -20,39 +21,62 @@ interface Waiting {
 export function connect(worker: WorkerHandle): Client {
   const waiting = new Map<number, Waiting>();
   let death: Error | undefined;
+  let closing: Promise<void> | undefined;
+  let idle = (): void => {};
   let next = 1;
+
+  /** A process may end when nothing is asked of its worker, and not before. */
+  const settle = (id: number): Waiting | undefined => {
+    const entry = waiting.get(id);
+    waiting.delete(id);
+    worker.keepAlive?.(waiting.size > 0);
+    if (waiting.size === 0) idle();
+    return entry;
+  };
 
   worker.listen((message) => {
     const reply = message as ReplyMessage;
-    const entry = waiting.get(reply.id);
-    waiting.delete(reply.id);
+    const entry = settle(reply.id);
     if (reply.ok) entry?.resolve(reply.value as never);
     else entry?.reject(new Error(reply.message));
   });
+  worker.keepAlive?.(false);
   worker.onDeath((cause) => {
-    death = new TintypeError(
+    death ??= new TintypeError(
       "device",
       `The engine's worker died (${cause.message}). If memory ran out, try --low-memory or a smaller picture.`,
       { cause },
     );
     for (const { reject } of waiting.values()) reject(death);
     waiting.clear();
+    idle();
   });
+
+  const close = async (): Promise<void> => {
+    death ??= new TintypeError("aborted", "the engine was closed");
+    for (const { reject } of waiting.values()) reject(death);
+    // A thread that is ended inside the engine takes the whole process with it.
+    if (waiting.size > 0) {
+      await new Promise<void>((resolve) => {
+        idle = resolve;
+      });
+    }
+    await worker.terminate();
+  };
 
   return {
     request(request, transfer) {
       if (death) return Promise.reject(death);
       const id = next++;
       return new Promise((resolve, reject) => {
-        waiting.set(id, { resolve: resolve as Waiting["resolve"], reject });
         worker.post({ id, request }, transfer);
+        waiting.set(id, { resolve: resolve as Waiting["resolve"], reject });
+        worker.keepAlive?.(true);
       });
     },
-    async terminate() {
-      death ??= new TintypeError("aborted", "the engine was closed");
-      for (const { reject } of waiting.values()) reject(death);
-      waiting.clear();
-      await worker.terminate();
+    terminate() {
+      closing ??= close();
+      return closing;
     },
   };
 }

@@ -92,11 +92,17 @@ async function loadProgram(
     profile: undefined,
   };
   const used = [...graph.params.keys()].map((name) => weights.get(name)!);
-  const { session } = await explained(label, setup.name, () =>
-    setup.cache
-      ? setup.cache.load(client, spec, { label, weights: used })
-      : client.request({ kind: "load", spec }, blobBuffers(spec)),
-  );
+  const { session } = await explained(label, setup.name, async () => {
+    await checkUnchanged(used);
+    try {
+      return await (setup.cache
+        ? setup.cache.load(client, spec, { label, weights: used })
+        : client.request({ kind: "load", spec }, blobBuffers(spec)));
+    } catch (error) {
+      await checkUnchanged(used); // an engine that misses bytes does not say of which file
+      throw error;
+    }
+  });
   return {
     async run(inputs) {
       const feeds = { ...wireInputs(graph, label, inputs) };
@@ -169,6 +175,13 @@ async function readBlob(weight: StoredTensor): Promise<Uint8Array<ArrayBuffer>> 
   return (await weight.source.read(weight.offset, weight.length)).slice();
 }
 
+/** Throws "io" or "not-found", naming the file, when one that the engine maps is not what was opened. */
+async function checkUnchanged(weights: readonly StoredTensor[]): Promise<void> {
+  for (const source of new Set(weights.map((w) => w.source))) {
+    if (source.path !== undefined) await source.read(0, Math.min(1, source.size));
+  }
+}
+
 /** Refuses sizes at which the device would silently compute something else. */
 function checkBuffers(
   label: string,
@@ -192,7 +205,7 @@ async function explained<T>(label: string, device: DeviceName, act: () => Promis
     return await act();
   } catch (cause) {
     if (cause instanceof TintypeError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = plainReason(cause instanceof Error ? cause.message : String(cause));
     if (/alloc|out of memory|bad_alloc/i.test(reason)) {
       throw new TintypeError(
         "out-of-memory",
@@ -202,6 +215,16 @@ async function explained<T>(label: string, device: DeviceName, act: () => Promis
     }
     throw new TintypeError("device", `${label}: ${device} refused (${reason}).`, { cause });
   }
+}
+
+/** ONNX Runtime's message without the C++ that it comes from. */
+function plainReason(message: string): string {
+  return message
+    .replace(/^.*\[ONNXRuntimeError\] : \d+ : \w+ : /s, "")
+    .replace(/\/onnxruntime_src\/\S+:\d+ .*?\) (?=[A-Z])/gs, "")
+    .replace(/^\w+\.(?:cc|h):\d+ \w+ /, "")
+    .replace(/\s+/g, " ")
+    .replace(/[\s.]+$/, "");
 }
 
 function wireInputs(

@@ -43,7 +43,7 @@ function sessionOptions(spec: SessionSpec): Ort.InferenceSession.SessionOptions 
       : { enableProfiling: true, profileFilePrefix: spec.profile }),
     externalData: spec.blobs.map(({ path, data }) => ({ path, data })),
     extra: nested(spec.config),
-    logSeverityLevel: 3,
+    logSeverityLevel: 4, // what fails is thrown as well
   };
 }
 
@@ -90,20 +90,23 @@ export function hostSessions(ort: OrtModule, port: Port): void {
     return {};
   };
 
+  const post = (reply: ReplyMessage, transfer: readonly ArrayBuffer[]): void =>
+    port.post(reply, transfer);
+
   // One request at a time: sessions share the machine's threads.
   let queue: Promise<void> = Promise.resolve();
   port.listen((message) => {
     const { id, request } = message as RequestMessage;
     queue = queue.then(async () => {
-      let reply: ReplyMessage;
       try {
-        reply = { id, ok: true, value: await answer(id, request) };
+        const value = await answer(id, request);
+        const outputs = "outputs" in value ? Object.values(value.outputs) : [];
+        const buffers = new Set(outputs.map((t) => t.data.buffer as ArrayBuffer));
+        post({ id, ok: true, value }, [...buffers]);
       } catch (error) {
-        reply = { id, ok: false, message: error instanceof Error ? error.message : String(error) };
+        const message = error instanceof Error ? error.message : String(error);
+        post({ id, ok: false, message }, []);
       }
-      const outputs = reply.ok && "outputs" in reply.value ? reply.value.outputs : {};
-      const buffers = Object.values(outputs).map((t) => t.data.buffer as ArrayBuffer);
-      port.post(reply, buffers);
     });
   });
 }

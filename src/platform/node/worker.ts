@@ -8,7 +8,6 @@ import type { Port, WorkerHandle } from "../worker.js";
  */
 export function startNodeWorker(url: URL): WorkerHandle {
   const worker = import.meta.url.endsWith(".ts") ? workerFromSource(url) : new Worker(url);
-  worker.unref();
   return {
     post: (message, transfer = []) => worker.postMessage(message, transfer),
     listen(listener) {
@@ -21,6 +20,7 @@ export function startNodeWorker(url: URL): WorkerHandle {
       );
       worker.once("exit", (code) => listener(new Error(`the worker ended with code ${code}`)));
     },
+    keepAlive: (busy) => (busy ? worker.ref() : worker.unref()),
     async terminate() {
       worker.removeAllListeners();
       await worker.terminate();
