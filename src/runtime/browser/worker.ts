@@ -17,4 +17,11 @@ async function start(): Promise<void> {
   hostSessions(ort, port);
 }
 
-if (!isThread) void start();
+if (!isThread) {
+  start().catch((error: unknown) => {
+    // Thrown outside of a promise, it reaches the owner as an "error" event.
+    setTimeout(() => {
+      throw error;
+    });
+  });
+}
