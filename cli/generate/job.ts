@@ -99,14 +99,14 @@ export function filesOf({ files, options }: Job, batch: number): readonly string
   return files.slice(batch * options.batchSize, (batch + 1) * options.batchSize);
 }
 
-/** Starts a batch of a job. `more` is what no option sets. */
+/** Starts a batch of a job. `more` is what no option sets, or sets otherwise. */
 export function beginBatch(
   model: DiffusionModel,
   job: Job,
   inputs: Inputs,
   batch: number,
   signal?: AbortSignal,
-  more: Pick<GenerationRequest, "guidanceRescale" | "guidanceSteps"> = {},
+  more: Pick<GenerationRequest, "guidanceRescale" | "freeParts"> = {},
 ): Generation {
   const { image, mask } = inputs;
   requireInputs(model, inputs);

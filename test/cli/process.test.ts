@@ -78,7 +78,7 @@ test.each(CHOSEN)("the picture of %s is diffusers'", async (name) => {
     ...["--model", `${MODELS}/${c.model}`],
     ...(c.config ? ["--config", `${MODELS}/${c.config}`] : []),
     ...(c.vae ? ["--vae", `${MODELS}/${c.vae}`] : []),
-    ...["--output", `${name}-%d.png`, "--json"],
+    ...["--output", `${name}-%d.png`, "--json", "--threads", "1"],
   ];
   const { code, out, err } = await tintype(["generate", c.prompt, ...args, ...more]);
   expect(code, err).toBe(0);
