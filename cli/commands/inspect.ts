@@ -1,10 +1,6 @@
 import type { Command } from "commander";
+import type { InspectOptions } from "../inspect/types.js";
 import type { Terminal } from "../terminal.js";
-
-/** Options of `tintype inspect`. */
-export interface InspectOptions {
-  readonly json?: boolean;
-}
 
 /** Adds `tintype inspect`. */
 export function addInspect(program: Command, terminal: Terminal): void {

@@ -14,7 +14,7 @@ import {
 } from "../../src/node.js";
 import type { Platform } from "../../src/platform/types.js";
 import { check } from "../../src/util/errors.js";
-import type { GenerateOptions } from "../commands/generate.js";
+import type { GenerateOptions } from "./options.js";
 import { outputNames } from "./output.js";
 
 /*

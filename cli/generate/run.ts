@@ -10,10 +10,10 @@ import {
 import type { Platform } from "../../src/platform/types.js";
 import { readJson } from "../../src/util/bytes.js";
 import { throwIfAborted } from "../../src/util/errors.js";
-import type { GenerateOptions } from "../commands/generate.js";
 import { type Progress, progressOn } from "../progress.js";
 import type { Terminal } from "../terminal.js";
 import { beginBatch, filesOf, type Inputs, type Job, planJob, readInputs } from "./job.js";
+import type { GenerateOptions } from "./options.js";
 import { requireWritable } from "./output.js";
 import { jsonReport, parametersText, type RanOn, summary } from "./record.js";
 import { type Watch, watch } from "./watch.js";

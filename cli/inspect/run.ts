@@ -1,53 +1,15 @@
-import {
-  type FileSummary,
-  inspectFile,
-  inspectModel,
-  type ModelFiles,
-  type ModelSummary,
-} from "../../src/checkpoints/index.js";
+import { inspectFile, inspectModel, type ModelFiles } from "../../src/checkpoints/index.js";
 import { parseParameters, readPngText, readTensorFile } from "../../src/formats/index.js";
 import { findModel, nodePlatform } from "../../src/node.js";
 import type { Platform } from "../../src/platform/types.js";
 import type { ByteSource } from "../../src/util/bytes.js";
 import { TintypeError } from "../../src/util/errors.js";
-import type { InspectOptions } from "../commands/inspect.js";
 import { snakeCase } from "../format.js";
 import { progressOn } from "../progress.js";
 import type { Terminal } from "../terminal.js";
-import { type DeviceMemory, graphsOf, manifestsOf, memoryNeeds } from "./needs.js";
+import { graphsOf, manifestsOf, memoryNeeds } from "./needs.js";
 import { filesText, modelText, pictureText } from "./text.js";
-
-/** A model that runs. */
-export interface InspectedModel extends ModelSummary {
-  readonly kind: "model";
-  readonly runs: true;
-  /** Bytes for one picture of the model's own size. */
-  readonly memory: readonly DeviceMemory[];
-  readonly width: number;
-  readonly height: number;
-}
-
-/** Weights that do not run as they are. */
-export interface InspectedFiles {
-  readonly kind: "weights";
-  readonly runs: false;
-  readonly name: string;
-  /** Why not. */
-  readonly reason: string;
-  readonly files: readonly FileSummary[];
-}
-
-/** A picture and the text in it. */
-export interface InspectedPicture {
-  readonly kind: "picture";
-  readonly name: string;
-  readonly width: number;
-  readonly height: number;
-  /** All its text by keyword. */
-  readonly text: Readonly<Record<string, string>>;
-  /** What the text `parameters` says. */
-  readonly parameters: ReturnType<typeof parseParameters> | undefined;
-}
+import type { InspectedFiles, InspectedModel, InspectedPicture, InspectOptions } from "./types.js";
 
 /** Runs `tintype inspect`. */
 export async function inspect(

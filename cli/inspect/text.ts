@@ -1,7 +1,7 @@
 import { FAMILY_TITLES, type FileSummary, type ModelFamily } from "../../src/checkpoints/index.js";
 import { formatBytes } from "../../src/platform/formatBytes.js";
 import { formatCount, table } from "../format.js";
-import type { InspectedFiles, InspectedModel, InspectedPicture } from "./run.js";
+import type { InspectedFiles, InspectedModel, InspectedPicture } from "./types.js";
 
 /*
  * What `tintype inspect` shows to people.

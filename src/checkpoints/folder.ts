@@ -49,7 +49,10 @@ function noModelIndex(folder: Folder, paths: readonly string[]): TintypeError {
   const lost = `${folder.name}: no model_index.json, so it is no diffusers folder of a whole model.`;
   const single = paths.find((path) => /^[^/]+\.(safetensors|ckpt)$/.test(path));
   if (paths.length === 0) {
-    return new TintypeError("not-found", `${folder.name}: the folder is empty.`);
+    return new TintypeError(
+      "not-found",
+      `${folder.name}: the folder is empty. Name a diffusers folder, which has a model_index.json, or a single file.`,
+    );
   }
   if (paths.includes("adapter_config.json")) {
     return new TintypeError("unsupported", `${lost} It holds a LoRA, which needs a model.`);

@@ -224,7 +224,7 @@ describe("a diffusers folder", () => {
 
   test("that is empty, one component, a LoRA or none at all says so", async () => {
     const of = (paths: Files) => loadModelFiles(memoryFolder("m", paths));
-    await expect(of({})).rejects.toThrow("m: the folder is empty.");
+    await expect(of({})).rejects.toThrow("m: the folder is empty. Name a diffusers folder");
     await expect(of({ "config.json": {} })).rejects.toThrow("It holds one component");
     await expect(of({ "adapter_config.json": {} })).rejects.toThrow("It holds a LoRA");
     await expect(of({ "sd.safetensors": "" })).rejects.toThrow('name it: "sd.safetensors"');

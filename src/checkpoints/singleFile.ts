@@ -1,4 +1,4 @@
-import { CLIP_L_TEXT, type ClipTextConfig } from "../models/clip/config.js";
+import { CLIP_L_TEXT, type ClipTextConfig, OPENCLIP_H_TEXT } from "../models/clip/config.js";
 import { SD1_UNET, SD2_UNET, type UNetConfig } from "../models/unet/config.js";
 import type { VaeConfig } from "../models/vae/config.js";
 import type { StoredTensors } from "../tensor/stored.js";
@@ -88,7 +88,8 @@ function openClipOf(
 
 /**
  * How many layers of the file's text encoder are used. SD 2 takes the penultimate layer's output,
- * so the last of a whole OpenCLIP is left out; files converted back from diffusers hold none.
+ * so the last layer of an OpenCLIP is left out. Files converted back from diffusers lack it already:
+ * 23 layers where the published encoder has 24, and no projection after them.
  */
 function textLayers(
   tensors: StoredTensors,
@@ -99,8 +100,8 @@ function textLayers(
   if (base !== undefined) return base.layers;
   if (openClip.size === 0) return Number.POSITIVE_INFINITY;
   const layers = openClipLayers(openClip, `${file}: text encoder`);
-  const isWhole = layers >= 24 || openClip.has("text_projection");
-  return isWhole ? layers - 1 : layers;
+  const isShortened = layers === OPENCLIP_H_TEXT.layers && !openClip.has("text_projection");
+  return isShortened ? layers : layers - 1;
 }
 
 /** The networks of a single LDM file; `vae` is undefined where the file has none. */

@@ -4,7 +4,14 @@ import { resize, sizeToMultipleOf8 } from "../image/resize.js";
 import { randnBatch } from "../tensor/random.js";
 import type { DiffusionModel } from "./model.js";
 import { samplePosterior } from "./posterior.js";
-import { type ImageToImageRequest, latentShape, noiseSources, runSize, settle } from "./request.js";
+import {
+  type ImageToImageRequest,
+  latentShape,
+  noiseSources,
+  requireNoMask,
+  runSize,
+  settle,
+} from "./request.js";
 import { encodeConditioning, type Generation, sample } from "./run.js";
 import { planFor } from "./textToImage.js";
 
@@ -22,6 +29,7 @@ export async function* imageToImage(
 ): Generation {
   const { image, strength = DEFAULT_STRENGTH } = request;
   const settings = settle(request, sizeOfImage(image), model.factor);
+  requireNoMask(model);
   const plan = planFor(model, request, settings.steps, { strength });
   model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"]);
   const conditioning = await encodeConditioning(model, settings);

@@ -90,9 +90,9 @@ export function settle(
   checkSide("width", width, factor);
   checkSide("height", height, factor);
   check(
-    Number.isInteger(batchSize) && batchSize >= 1,
+    Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= MAX_BATCH,
     "bad-argument",
-    `batch size: expected a whole number of at least 1, got ${batchSize}.`,
+    `batch size: expected a whole number from 1 to ${MAX_BATCH}, got ${batchSize}.`,
   );
   check(
     Number.isFinite(guidanceScale),
@@ -116,7 +116,18 @@ export function settle(
   };
 }
 
+/** More pictures at once than any machine holds. */
+const MAX_BATCH = 4096;
+
+/** No model makes larger pictures, and no machine holds them. */
+const MAX_SIDE = 16384;
+
 function checkSide(name: string, size: number, factor: number): void {
+  check(
+    !(size > MAX_SIDE),
+    "bad-argument",
+    `${name}: expected at most ${MAX_SIDE} pixels, got ${size}.`,
+  );
   check(
     Number.isInteger(size) && size >= factor && size % factor === 0,
     "bad-argument",
@@ -145,6 +156,15 @@ function negatives(given: string | readonly string[], count: number, times: numb
     `negative prompt: expected one, or one for each of the ${count} prompts, got ${each.length}.`,
   );
   return repeat(each, times);
+}
+
+/** Throws "bad-argument" for an inpainting checkpoint, which must be shown a picture and a mask. */
+export function requireNoMask({ name, unet, vae }: DiffusionModel): void {
+  check(
+    unet.inChannels === vae.latentChannels,
+    "bad-argument",
+    `${name} is an inpainting model: it needs a picture and a mask. Use inpaint().`,
+  );
 }
 
 /** The sizes that memory depends on. */

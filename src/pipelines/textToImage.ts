@@ -2,7 +2,14 @@ import { planSampling } from "../diffusion/index.js";
 import { scale } from "../tensor/elementwise.js";
 import { randnBatch } from "../tensor/random.js";
 import type { DiffusionModel } from "./model.js";
-import { type GenerationRequest, latentShape, noiseSources, runSize, settle } from "./request.js";
+import {
+  type GenerationRequest,
+  latentShape,
+  noiseSources,
+  requireNoMask,
+  runSize,
+  settle,
+} from "./request.js";
 import { encodeConditioning, type Generation, sample } from "./run.js";
 
 /**
@@ -13,6 +20,7 @@ import { encodeConditioning, type Generation, sample } from "./run.js";
 export async function* textToImage(model: DiffusionModel, request: GenerationRequest): Generation {
   const native = { width: model.nativeSize, height: model.nativeSize };
   const settings = settle(request, native, model.factor);
+  requireNoMask(model);
   const plan = planFor(model, request, settings.steps);
   model.checkMemory(runSize(settings), ["text", "unet", "decoder"]);
   const conditioning = await encodeConditioning(model, settings);

@@ -1,4 +1,4 @@
-import type { GenerateOptions } from "../../cli/commands/generate.js";
+import type { GenerateOptions } from "../../cli/generate/options.js";
 import { buildProgram } from "../../cli/program.js";
 import { fakeTerminal } from "./fakeTerminal.js";
 

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { GenerateOptions } from "../../cli/commands/generate.js";
 import { beginBatch, planJob, readInputs } from "../../cli/generate/job.js";
+import type { GenerateOptions } from "../../cli/generate/options.js";
 import { loadModelFiles, type ModelFiles } from "../../src/checkpoints/index.js";
 import { parseSchedulerConfig } from "../../src/diffusion/index.js";
 import { readTensorFile } from "../../src/formats/index.js";

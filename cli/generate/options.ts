@@ -1,0 +1,32 @@
+/** Names that --device takes. */
+export const DEVICES = ["auto", "cpu", "webgpu", "cuda", "coreml", "dml", "wasm"] as const;
+
+/** Options of `tintype generate`, as commander parses them; undefined where not given. */
+export interface GenerateOptions {
+  readonly model?: string;
+  readonly config?: string;
+  readonly vae?: string;
+  readonly variant?: string;
+  readonly prediction: "auto" | "eps" | "v";
+  readonly negativePrompt?: string;
+  readonly steps: number;
+  readonly cfgScale: number;
+  readonly sampler?: string;
+  readonly schedule?: string;
+  readonly eta: number;
+  readonly seed?: bigint;
+  readonly rng: "cpu" | "cuda";
+  readonly width?: number;
+  readonly height?: number;
+  readonly batchSize: number;
+  readonly batchCount: number;
+  readonly initImage?: string;
+  readonly mask?: string;
+  readonly strength?: number;
+  readonly device: (typeof DEVICES)[number];
+  readonly dtype: "auto" | "fp32" | "fp16";
+  readonly threads?: number;
+  readonly lowMemory?: boolean;
+  readonly output?: string;
+  readonly json?: boolean;
+}
