@@ -105,6 +105,7 @@ export function attention(q: Value, k: Value, v: Value, spec: CompositeSpecs["at
   const { heads, scale, causal } = spec;
   const [b, n, c] = q.shape as readonly [Dim, Dim, number];
   const m = k.shape[1]!;
+  invariant(c % heads === 0, `attention: ${c} channels in ${heads} heads`);
   expectShape("attention keys", k, [b, m, c]);
   expectShape("attention values", v, [b, m, c]);
   const split = (x: Value): Value =>

@@ -97,21 +97,22 @@ function reduction<P extends Primitive>(
   };
 }
 
-/** erf(x) to about 1e-15: series near zero, continued fraction of erfc (Lentz) further out. */
+/** erf(x) to 1e-15: a series of positive terms near zero, the fraction of erfc (Lentz) further out. */
 export function erf(x: number): number {
   const a = Math.abs(x);
+  const scale = Math.exp(-a * a) / Math.sqrt(Math.PI);
   if (a < 2.5) {
     let term = a;
     let total = a;
-    for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(total); n++) {
-      term *= (-a * a) / n;
-      total += term / (2 * n + 1);
+    for (let n = 1; term > 1e-17 * total; n++) {
+      term *= (2 * a * a) / (2 * n + 1);
+      total += term;
     }
-    return Math.sign(x) * (2 / Math.sqrt(Math.PI)) * total;
+    return Math.sign(x) * 2 * scale * total;
   }
   let fraction = 0;
   for (let n = 60; n > 0; n--) fraction = n / 2 / (a + fraction);
-  return Math.sign(x) * (1 - Math.exp(-a * a) / Math.sqrt(Math.PI) / (a + fraction));
+  return Math.sign(x) * (1 - scale / (a + fraction));
 }
 
 const conv2d: Rule<"conv2d"> = (v, [x, weight, bias], shape) => {

@@ -1,6 +1,13 @@
 import { invariant } from "../util/errors.js";
-import { addDims, type Dim, sameDim, showShape } from "./dim.js";
-import { broadcastShapes, concatShape, conv2dShape, matmulShape, reshapeShape } from "./shapes.js";
+import { addDims, type Dim, sameShape, showShape } from "./dim.js";
+import {
+  broadcastShapes,
+  concatShape,
+  conv2dShape,
+  expectShape,
+  matmulShape,
+  reshapeShape,
+} from "./shapes.js";
 import type { Primitive, PrimitiveAttrs, Value, ValueType } from "./value.js";
 
 /*
@@ -109,10 +116,17 @@ export function where(condition: Value, then: Operand, otherwise: Operand): Valu
   return node("where", {}, [condition, a, b], "float", shape);
 }
 
+/** The axis counted from 0; -1 is the last. */
+function axisOf(op: string, x: Value, axis: number): number {
+  const at = axis < 0 ? axis + x.shape.length : axis;
+  invariant(x.shape[at] !== undefined, `${op}: ${showShape(x.shape)} has no axis ${axis}`);
+  return at;
+}
+
 function reduction(op: "sum" | "reduceMax"): (x: Value, axes: readonly number[]) => Value {
   return (x, axes) => {
     float(op, x);
-    const reduced = axes.map((a) => (a < 0 ? a + x.shape.length : a)).sort((a, b) => a - b);
+    const reduced = axes.map((a) => axisOf(op, x, a)).sort((a, b) => a - b);
     const shape = x.shape.map((d, i) => (reduced.includes(i) ? 1 : d));
     return node(op, { axes: reduced }, [x], "float", shape);
   };
@@ -141,23 +155,34 @@ export function transpose(x: Value, perm: readonly number[]): Value {
 
 /** Repeats axes of size 1 until x has this shape. */
 export function expand(x: Value, shape: readonly Dim[]): Value {
-  return node("expand", {}, [x], x.type, broadcastShapes("expand", x.shape, shape));
+  invariant(
+    sameShape(broadcastShapes("expand", x.shape, shape), shape),
+    `expand: ${showShape(x.shape)} does not repeat into ${showShape(shape)}`,
+  );
+  return node("expand", {}, [x], x.type, shape);
 }
 
 /** Elements [start, start + size) of one axis. */
 export function slice(x: Value, axis: number, start: number, size: Dim): Value {
-  const whole = x.shape[axis]!;
+  const at = axisOf("slice", x, axis);
+  const whole = x.shape[at]!;
   invariant(
     start >= 0 && (typeof size !== "number" || typeof whole !== "number" || start + size <= whole),
     `slice: [${start}, ${start} + ${showShape([size])}) of axis ${axis} of ${showShape(x.shape)}`,
   );
-  const shape = x.shape.map((d, i) => (i === axis ? size : d));
-  return node("slice", { axis, start }, [x], x.type, shape);
+  const shape = x.shape.map((d, i) => (i === at ? size : d));
+  return node("slice", { axis: at, start }, [x], x.type, shape);
 }
 
 /** Values one after another along one axis. */
 export function concat(values: readonly Value[], axis: number): Value {
-  return node("concat", { axis }, values, values[0]!.type, concatShape(values, axis));
+  const [first] = values;
+  invariant(first !== undefined, "concat: nothing to join");
+  const at = axisOf("concat", first, axis);
+  for (const v of values) {
+    invariant(v.type === first.type, `concat: types ${first.type} and ${v.type} differ`);
+  }
+  return node("concat", { axis: at }, values, first.type, concatShape(values, at));
 }
 
 /** Zeros around x: [before, after] for each axis. */
@@ -197,7 +222,7 @@ export function conv2d(
   const sides: readonly [number, number, number, number] =
     typeof padding === "number" ? [padding, padding, padding, padding] : padding;
   const shape = conv2dShape(x.shape, weight.shape, stride, sides);
-  if (bias) invariant(sameDim(bias.shape[0]!, shape[1]!), `conv2d: bias ${showShape(bias.shape)}`);
+  if (bias) expectShape("conv2d bias", bias, [shape[1]!]);
   const inputs = bias ? [x, weight, bias] : [x, weight];
   return node("conv2d", { stride, padding: sides }, inputs, "float", shape);
 }

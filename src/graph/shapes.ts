@@ -44,9 +44,10 @@ export function reshapeShape(from: readonly Dim[], to: readonly Dim[]): readonly
     );
     return to;
   }
-  const rest = exactDivDim(total, dimProduct(to.filter((_, i) => i !== hole)));
+  const others = to.filter((_, i) => i !== hole);
+  const rest = exactDivDim(total, dimProduct(others));
   invariant(
-    rest !== undefined,
+    rest !== undefined && !others.includes(-1),
     `reshape: ${showShape(from)} does not divide into ${showShape(to)}`,
   );
   return to.map((d, i) => (i === hole ? rest : d));
@@ -84,16 +85,14 @@ export function conv2dShape(
 /** Shapes that must agree but for one axis, whose sizes add up. */
 export function concatShape(values: readonly Value[], axis: number): readonly Dim[] {
   const first = values[0]!.shape;
-  return first.map((d, i) => {
-    if (i === axis) return values.reduce((n: Dim, v) => addDims(n, v.shape[axis]!), 0);
-    for (const v of values) {
-      invariant(
-        v.shape.length === first.length && sameDim(v.shape[i]!, d),
-        `concat on axis ${axis}: shapes ${values.map((x) => showShape(x.shape)).join(", ")} differ`,
-      );
-    }
-    return d;
-  });
+  for (const { shape } of values) {
+    invariant(
+      shape.length === first.length && shape.every((d, i) => i === axis || sameDim(d, first[i]!)),
+      `concat on axis ${axis}: shapes ${values.map((x) => showShape(x.shape)).join(", ")} differ`,
+    );
+  }
+  const total = values.reduce((n: Dim, v) => addDims(n, v.shape[axis]!), 0);
+  return first.map((d, i) => (i === axis ? total : d));
 }
 
 /** Throws unless `v` has this shape. */
