@@ -1,4 +1,9 @@
-import { inspectFile, inspectModel, type ModelFiles } from "../../src/checkpoints/index.js";
+import {
+  type FileSummary,
+  inspectFile,
+  inspectModel,
+  type ModelFiles,
+} from "../../src/checkpoints/index.js";
 import { parseParameters, readPngText, readTensorFile } from "../../src/formats/index.js";
 import { findModel, nodePlatform } from "../../src/node.js";
 import type { Platform } from "../../src/platform/types.js";
