@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { type Browser, chromium } from "playwright-core";
+import { isRequired } from "../engine/adapters.js";
 
 /** Where Debian and others put Chromium; CHROMIUM names another. */
 const PLACES = [
@@ -9,10 +10,16 @@ const PLACES = [
   "/usr/bin/google-chrome",
 ];
 
-/** The path of an installed Chromium; undefined where there is none. */
+/**
+ * The path of an installed Chromium; undefined where there is none. Throws instead where
+ * TINTYPE_REQUIRE names "chromium".
+ */
 export function findChromium(): string | undefined {
-  const named = process.env.CHROMIUM;
-  return named === undefined ? PLACES.find((path) => existsSync(path)) : named;
+  const found = process.env.CHROMIUM ?? PLACES.find((path) => existsSync(path));
+  if (found === undefined && isRequired("chromium")) {
+    throw new Error("no Chromium, and TINTYPE_REQUIRE=chromium");
+  }
+  return found;
 }
 
 /** A headless Chromium that stays off the network and runs WebGPU in software. */

@@ -28,14 +28,25 @@ const KNOWN: readonly TestAdapter[] = [
   },
 ];
 
-/** The driver that the environment names, else the first that is installed. */
+/**
+ * The driver that the environment names, else the first that is installed. Throws where there is none
+ * and TINTYPE_REQUIRE names "webgpu": a check that must not skip says so.
+ */
 export function findAdapter(): TestAdapter | undefined {
   const named = process.env.VK_DRIVER_FILES ?? process.env.VK_ICD_FILENAMES;
   const known = KNOWN.find(({ driver }) =>
     named === undefined ? existsSync(driver) : driver === named,
   );
-  if (known !== undefined || named === undefined) return known;
-  return { name: named, driver: named, halfPrecision: false };
+  if (known !== undefined) return known;
+  if (named !== undefined) return { name: named, driver: named, halfPrecision: false };
+  if (isRequired("webgpu"))
+    throw new Error("no software Vulkan driver, and TINTYPE_REQUIRE=webgpu");
+  return undefined;
+}
+
+/** Whether a missing "webgpu" or "chromium" must fail the tests instead of skipping some. */
+export function isRequired(what: "webgpu" | "chromium"): boolean {
+  return process.env.TINTYPE_REQUIRE?.split(",").includes(what) ?? false;
 }
 
 /** Makes `adapter` the one that Vulkan finds, in this process and in the ones it starts. */

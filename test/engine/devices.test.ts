@@ -37,7 +37,7 @@ test("without a driver, everything else is listed, and WebGPU with what to do", 
   }
   const webgpu = devices.find((d) => d.name === "webgpu")!;
   if (process.platform === "linux") {
-    expect(webgpu.reason).toBe("No GPU was found that its driver offers. Install a Vulkan driver.");
+    expect(webgpu.reason).toContain("No GPU was found: no driver offers one. Install");
   }
   await expect(
     withDrivers("/nowhere.json", () => pickDevice("webgpu", { platform })),

@@ -10,11 +10,13 @@ import { SD1_UNET, SD2_UNET } from "../../src/models/unet/config.js";
 import { SD_VAE } from "../../src/models/vae/config.js";
 import { decoderGraph, encoderGraph, textGraph, unetGraph } from "../../src/pipelines/graphs.js";
 import { nodePlatform } from "../../src/platform/node/platform.js";
+import type { Engine } from "../../src/runtime/engine.js";
 import { nodeEngine } from "../../src/runtime/node/engine.js";
 import { readTensor } from "../../src/tensor/convert.js";
 import type { StoredTensor, StoredTensors } from "../../src/tensor/stored.js";
 import { full, type Tensor, tensor } from "../../src/tensor/tensor.js";
 import { derivedNoise, derivedWeight } from "../golden-weights.js";
+import { findAdapter, useAdapter } from "./adapters.js";
 import { relativeError } from "./run.js";
 
 /*
@@ -23,6 +25,7 @@ import { relativeError } from "./run.js";
  * TINTYPE_TEST=full runs this: some minutes, 8 GB of memory, 4 GB of temporary files.
  */
 
+const adapter = findAdapter();
 const wanted = process.env.TINTYPE_TEST === "full";
 const title = wanted
   ? "at published shapes"
@@ -94,20 +97,40 @@ describe.skipIf(!wanted)(title, { timeout: 900_000 }, () => {
     expect(relativeError(hidden!.data, want.data)).toBeLessThan(1e-4);
   });
 
-  test.each(FAMILIES)("the UNet of $name", async ({ name, unet }) => {
+  const unetErrors = async (
+    { name, unet }: (typeof FAMILIES)[number],
+    on: Engine,
+    cases: readonly (typeof UNET_CASES)[number][],
+  ): Promise<number[]> => {
     const graph = unetGraph(unet);
     const weights = await derivedFile(`${name}.unet`, graph);
-    await using program = await engine.load(graph, weights, { label: `${name} unet` });
-    for (const { name: which, size, t } of UNET_CASES) {
-      const width = unet.crossAttentionDim;
+    await using program = await on.load(graph, weights, { label: `${name} unet` });
+    const width = unet.crossAttentionDim;
+    const errors: number[] = [];
+    for (const { name: which, size, t } of cases) {
       const { prediction } = await program.run({
         x: derivedNoise(`sample.${which}`, size),
         t: full([size[0]], t),
         context: derivedNoise(`context.${width}`, [size[0], 77, width]),
       });
       const want = await answer(`${name}.unet.${which}.t${t}`);
-      expect(relativeError(prediction!.data, want.data), `${which}, t ${t}`).toBeLessThan(1e-4);
+      expect(prediction!.shape).toEqual(want.shape);
+      errors.push(relativeError(prediction!.data, want.data));
     }
+    return errors;
+  };
+
+  test.each(FAMILIES)("the UNet of $name", async (family) => {
+    const errors = await unetErrors(family, engine, UNET_CASES);
+    expect(Math.max(...errors)).toBeLessThan(1e-4);
+  });
+
+  test.skipIf(adapter === undefined)("the UNet of sd15 on WebGPU", async () => {
+    useAdapter(adapter!);
+    await using gpu = nodeEngine({ platform, device: "webgpu" });
+    const small = UNET_CASES.filter(({ name }) => name === "a");
+    const errors = await unetErrors(FAMILIES[0], gpu, small);
+    expect(Math.max(...errors)).toBeLessThan(1e-4);
   });
 
   test("the autoencoder", async () => {
