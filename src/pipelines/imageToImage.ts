@@ -2,6 +2,7 @@ import { addNoise } from "../diffusion/index.js";
 import { type Picture, picturesToTensor } from "../image/picture.js";
 import { resize, sizeToMultipleOf8 } from "../image/resize.js";
 import { randnBatch } from "../tensor/random.js";
+import { throwIfAborted } from "../util/errors.js";
 import type { DiffusionModel } from "./model.js";
 import { samplePosterior } from "./posterior.js";
 import {
@@ -33,6 +34,7 @@ export async function* imageToImage(
   const plan = planFor(model, request, settings.steps, { strength });
   model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"]);
   const conditioning = await encodeConditioning(model, settings);
+  throwIfAborted(request.signal);
   const noise = noiseSources(settings);
   const pixels = picturesToTensor([resize(image, settings.width, settings.height)]);
   const moments = await model.encodeImage(pixels);

@@ -5,6 +5,7 @@ import { resize } from "../image/resize.js";
 import { concatBatch, concatChannels, scale } from "../tensor/elementwise.js";
 import { type NoiseSource, randnBatch } from "../tensor/random.js";
 import { type Tensor, tensor } from "../tensor/tensor.js";
+import { throwIfAborted } from "../util/errors.js";
 import { sizeOfImage } from "./imageToImage.js";
 import type { DiffusionModel } from "./model.js";
 import { samplePosterior } from "./posterior.js";
@@ -28,6 +29,7 @@ export async function* inpaint(model: DiffusionModel, request: InpaintRequest): 
   const plan = planFor(model, request, settings.steps, { strength, inpaint: true });
   model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"]);
   const conditioning = await encodeConditioning(model, settings);
+  throwIfAborted(request.signal);
   const noise = noiseSources(settings);
   const pixels = picturesToTensor([resize(image, width, height)]);
   const mask = maskToTensor(request.mask, width, height);

@@ -220,7 +220,9 @@ function programShelf(
         for (const other of [...loaded.keys()]) if (other !== part) await release(other);
       const program = loaded.get(part) ?? load(part);
       loaded.set(part, program);
-      program.catch(() => loaded.delete(part)); // a failed load may be tried again
+      program.catch(() => {
+        if (loaded.get(part) === program) loaded.delete(part); // it may be tried again
+      });
       return await program;
     },
     release,

@@ -1,7 +1,7 @@
 import type { Mask, Picture } from "../image/picture.js";
 import type { NoiseSource } from "../tensor/random.js";
 import { cudaNoise, torchCpuNoise } from "../tensor/random.js";
-import { check } from "../util/errors.js";
+import { check, throwIfAborted } from "../util/errors.js";
 import type { RunSize } from "./memory.js";
 import type { DiffusionModel } from "./model.js";
 
@@ -78,12 +78,13 @@ function randomSeed(): bigint {
   return BigInt(crypto.getRandomValues(new Uint32Array(1))[0]!);
 }
 
-/** Fills in the defaults and checks what can be checked. Throws "bad-argument". */
+/** Fills in the defaults and checks what can be checked. Throws "bad-argument", or "aborted" at once. */
 export function settle(
   request: GenerationRequest,
   size: { readonly width: number; readonly height: number },
   factor: number,
 ): Settings {
+  throwIfAborted(request.signal);
   const { batchSize = 1, rng = "cpu", guidanceScale = DEFAULT_GUIDANCE_SCALE } = request;
   const width = request.width ?? size.width;
   const height = request.height ?? size.height;
@@ -102,7 +103,7 @@ export function settle(
   const each = typeof request.prompt === "string" ? [request.prompt] : request.prompt;
   check(each.length > 0, "bad-argument", "prompt: expected at least one.");
   const prompts = repeat(each, batchSize);
-  const seed = request.seed === undefined ? randomSeed() : wholeSeed(request.seed);
+  const seed = request.seed === undefined ? randomSeed() : wholeSeed(request.seed, prompts.length);
   return {
     prompts,
     negativePrompts: negatives(request.negativePrompt ?? "", each.length, batchSize),
@@ -136,13 +137,20 @@ function checkSide(name: string, size: number, factor: number): void {
   );
 }
 
-function wholeSeed(seed: number | bigint): bigint {
+/** The seed of the first of `count` pictures. */
+function wholeSeed(seed: number | bigint, count: number): bigint {
   check(
     typeof seed === "bigint" || Number.isSafeInteger(seed),
     "bad-argument",
     `seed: expected a whole number, got ${seed}. Above 2^53 pass a BigInt.`,
   );
-  return BigInt(seed);
+  const first = BigInt(seed);
+  check(
+    first >= -(2n ** 63n) && first + BigInt(count) <= 2n ** 64n,
+    "bad-argument",
+    `seed: expected a number from -2^63 to 2^64 - ${count}, got ${seed}.`,
+  );
+  return first;
 }
 
 const repeat = (each: readonly string[], times: number): string[] =>

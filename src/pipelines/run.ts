@@ -100,6 +100,7 @@ export async function* sample(
 ): Generation {
   const { settings, plan, noise, x, afterStep } = start;
   const { signal } = request;
+  throwIfAborted(signal);
   const callMs: number[] = [];
   const network = conditionedNetwork(model, conditioning, start.beside, callMs);
   const guided = classifierFreeGuidance(network, {
@@ -120,7 +121,7 @@ export async function* sample(
   for await (const step of plan.run(denoise, x, { noise, afterStep })) {
     latents = step.x;
     const { i, count, denoised } = step;
-    yield { i, count, callMs, denoised, preview: () => latentsToRgb(denoised) };
+    yield { i, count, callMs: [...callMs], denoised, preview: () => latentsToRgb(denoised) };
     throwIfAborted(signal);
   }
   await free("unet");
