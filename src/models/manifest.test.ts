@@ -53,9 +53,12 @@ test("the autoencoder has the published tensors and parameters", () => {
 test.each([
   ["CLIP ViT-L/14", CLIP_L_TEXT, 196, 123_060_480],
   ["OpenCLIP ViT-H", OPENCLIP_H_TEXT, 372, 340_387_840],
-])("the text encoder of %s has the published tensors and parameters", (_, config, tensors, parameters) => {
-  const model = (p: Params): Value[] => [
-    clipTextEncoder(p, config, tokenEmbedding(p, config, input("ids", [b, 77], "int"))),
-  ];
-  expect(traced(model)).toEqual({ tensors, parameters });
-});
+])(
+  "the text encoder of %s has the published tensors and parameters",
+  (_, config, tensors, parameters) => {
+    const model = (p: Params): Value[] => [
+      clipTextEncoder(p, config, tokenEmbedding(p, config, input("ids", [b, 77], "int"))),
+    ];
+    expect(traced(model)).toEqual({ tensors, parameters });
+  },
+);
