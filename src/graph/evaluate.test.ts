@@ -183,6 +183,31 @@ describe("products", () => {
     expect(numbers(result(lower, corner, array([1, 1, 3, 3], range(9, 1))))).toEqual([5421]);
   });
 
+  test("conv2d pads top, left, bottom and right", () => {
+    const x = array([1, 1, 2, 2], [1, 2, 3, 4]);
+    const one = array([1, 1, 1, 1], [1]);
+    const padded = (padding: readonly [number, number, number, number]) => {
+      const { shape, data } = result((v, k) => op.conv2d(v, k, undefined, { padding }), x, one);
+      return [shape.slice(2), [...data]];
+    };
+    expect(padded([1, 0, 0, 0])).toEqual([
+      [3, 2],
+      [0, 0, 1, 2, 3, 4],
+    ]);
+    expect(padded([0, 1, 0, 0])).toEqual([
+      [2, 3],
+      [0, 1, 2, 0, 3, 4],
+    ]);
+    expect(padded([0, 0, 1, 0])).toEqual([
+      [3, 2],
+      [1, 2, 3, 4, 0, 0],
+    ]);
+    expect(padded([0, 0, 0, 1])).toEqual([
+      [2, 3],
+      [1, 2, 0, 3, 4, 0],
+    ]);
+  });
+
   test("conv2d with 1x1 kernels is a product over channels", () => {
     const number = fc.double({ min: -4, max: 4, noNaN: true });
     const array12 = fc.array(number, { minLength: 12, maxLength: 12 });

@@ -39,6 +39,8 @@ test("a reshape shares its input's memory and keeps it alive", () => {
   const square = op.reshape(op.exp(x), [n, 1]);
   expect(peak(square)).toBe(800);
   expect(peak(op.neg(op.reshape(square, [1, n])))).toBe(800);
+  const shared = op.exp(x);
+  expect(peak(op.add(op.reshape(shared, [n, 1]), op.reshape(shared, [n, 1])))).toBe(800);
   const wide = op.add(square, op.reshape(x, [1, n])); // [n, n]
   expect(peak(wide)).toBe(4 * (100 + 100 + 10_000));
 });

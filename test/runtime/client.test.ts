@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { rm, truncate, writeFile } from "node:fs/promises";
+import { rm, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
@@ -102,8 +102,9 @@ describe("an engine", () => {
   test("that is closed while it runs fails what runs, and disposes without an error", async () => {
     await using folder = await scratch();
     const on = watchedEngine(folder.path);
-    const program = await on.load(heavy(20), new Map(), { label: "heavy" });
+    const program = await on.load(heavy(40), new Map(), { label: "heavy" });
     const running = failure(program.run({ x: square }));
+    await new Promise((done) => setTimeout(done, 60)); // it is inside the engine now
     await on[Symbol.asyncDispose]();
     expect((await running).code).toBe("aborted");
     expect((await failure(program.run({ x: square }))).code).toBe("aborted");
@@ -180,6 +181,18 @@ describe("what the engine refuses is told with the model's name", () => {
     await rm(path);
     const gone = await failure(on.load(graph, stored, { label: "UNet of tiny" }));
     expect(gone.message).toMatch(/model\.bin: there is no such file/);
+  });
+
+  test("weights that were replaced by others of the same size", async () => {
+    await using folder = await scratch();
+    const path = join(folder.path, "model.bin");
+    await writeWeights(path, network());
+    await utimes(path, 1e9, 1e9);
+    const stored = await openWeights(path, network());
+    await writeWeights(path, network(), 2);
+    await using on = watchedEngine(folder.path, { minimum: Number.POSITIVE_INFINITY });
+    const error = await failure(on.load(network(), stored, { label: "UNet of tiny" }));
+    expect(error.message).toMatch(/model\.bin: the file changed since it was opened/);
   });
 
   test("weights that end before their header says", async () => {
@@ -274,6 +287,19 @@ describe("the worker's side", () => {
     const ask = () => client.request({ kind: "run", session, feeds: {} });
     await Promise.all([ask(), ask(), ask()]);
     expect(events).toEqual([0, 1, 2].flatMap((i) => [`begin ${i}`, `end ${i}`]));
+  });
+
+  test("sends outputs that share a buffer", async () => {
+    const data = Float32Array.of(1, 2);
+    const outputs = { a: { data, dims: [2] }, b: { data, dims: [1, 2] } };
+    const { worker, host } = inThread(
+      async () => outputs,
+      (message, transfer = []) => host[0]!(structuredClone(message, { transfer: [...transfer] })),
+    );
+    const client = connect(worker);
+    const { session } = await client.request({ kind: "load", spec: SPEC });
+    const { outputs: got } = await client.request({ kind: "run", session, feeds: {} });
+    expect(got.b).toEqual({ type: "float32", shape: [1, 2], data: Float32Array.of(1, 2) });
   });
 
   test("goes on after an answer that cannot be sent", async () => {
