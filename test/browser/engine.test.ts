@@ -1,9 +1,9 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Server, serve } from "../../web/serve.js";
 import { ENGINE_CASES } from "../engine/cases.js";
 import { findChromium, launchChromium } from "./chromium.js";
 import type { TestPage } from "./page.js";
-import { serveTests, type TestServer } from "./server.js";
 
 declare global {
   var tintype: TestPage;
@@ -16,13 +16,18 @@ const title =
     : "the engine in Chromium";
 
 describe.skipIf(chromium === undefined)(title, { timeout: 300_000 }, () => {
-  let server: TestServer;
+  let server: Server;
   let browser: Browser;
   let page: Page;
   beforeAll(async () => {
-    server = await serveTests({
-      "/page.js": "test/browser/page.ts",
-      "/worker.js": "src/runtime/browser/worker.ts",
+    server = await serve({
+      modules: {
+        "/page.js": "test/browser/page.ts",
+        "/worker.js": "src/runtime/browser/worker.ts",
+      },
+      files: { "/index.html": "test/browser/page.html" },
+      folders: { golden: "test/golden", ort: "node_modules/onnxruntime-web/dist" },
+      port: 0,
     });
     browser = await launchChromium(chromium!);
     page = await browser.newPage();

@@ -97,7 +97,7 @@ function missing(name: DeviceName): string | undefined {
     return (
       "ONNX Runtime's CUDA libraries are not installed. With CUDA 12 and cuDNN 9 on the machine, run: " +
       "node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install " +
-      "(it downloads them from nuget.org)."
+      "(it downloads them from NuGet)."
     );
   }
   return undefined;
