@@ -1,8 +1,7 @@
 import { resolveSampler, resolveSchedule } from "../../src/diffusion/index.js";
-import type { Mask, Picture } from "../../src/image/picture.js";
+import type { Picture } from "../../src/image/picture.js";
 import {
   type DiffusionModel,
-  decodeMask,
   decodePicture,
   defaultModel,
   type Generation,
@@ -26,7 +25,8 @@ const MAX_PICTURES = 100_000;
 /** The pictures that a run begins with. */
 export interface Inputs {
   readonly image?: Picture;
-  readonly mask?: Mask;
+  /** In colour: it turns gray after it is resized, as in diffusers. */
+  readonly mask?: Picture;
 }
 
 /** All of a run that is decided before the model is loaded. */
@@ -91,7 +91,7 @@ export async function readInputs(options: GenerateOptions, platform: Platform): 
   if (initImage === undefined) return {};
   const image = await decodePicture(await bytesOf(initImage), initImage);
   if (mask === undefined) return { image };
-  return { image, mask: await decodeMask(await bytesOf(mask), mask) };
+  return { image, mask: await decodePicture(await bytesOf(mask), mask) };
 }
 
 /** The files of a batch. */
