@@ -164,6 +164,15 @@ describe("schedules by name", () => {
   });
 });
 
+it("takes pndm's extra call where strength leaves no other, but not when inpainting", () => {
+  const request = { sampler: "pndm", strength: 0.33, steps: 3 };
+  expect(plan(request).levels.map((level) => level.t)).toEqual([1]); // as diffusers
+  const none = /^strength 0\.33 of 3 steps leaves no step to take/;
+  expect(() => plan({ ...request, inpaint: true })).toThrow(none);
+  expect(() => plan({ ...request, sampler: "heun" })).toThrow(none);
+  expect(() => plan({ ...request, steps: 1 })).toThrow(/^strength 0\.33 of 1 steps leaves no step/);
+});
+
 it("guides inside a range of steps only, with both answers from one call", async () => {
   const calls: string[] = [];
   const answer = (x: Tensor, k: number): Tensor =>
@@ -208,7 +217,10 @@ describe("bad requests", () => {
     [{ strength: 1.5 }, /^strength: expected 0 to 1, got 1\.5\./],
     [{ strength: -0.1 }, /^strength: expected 0 to 1, got -0\.1\./],
     [{ strength: Number.NaN }, /^strength: expected 0 to 1, got NaN\./],
-    [{ strength: 0.1, steps: 5 }, /^strength 0\.1 of 5 steps leaves no step to take/],
+    [
+      { sampler: "ddim", strength: 0.1, steps: 5 },
+      /^strength 0\.1 of 5 steps leaves no step to take/,
+    ],
     [{ sampler: "eulr" }, /^unknown sampler "eulr": did you mean "euler"\?/],
     [{ schedule: "karas" }, /^unknown schedule "karas": did you mean "karras"\?/],
     [{ sampler: "lcm", steps: 60 }, /^lcm: expected at most 50 steps/],

@@ -63,11 +63,18 @@ export interface SamplingPlan {
 /** How many of the first steps `strength` leaves out. Source: diffusers get_timesteps. */
 function firstStep(steps: number, strength: number): number {
   requireRange("strength", strength, 0, 1);
-  const taken = Math.min(Math.trunc(steps * strength), steps);
-  if (taken >= 1) return steps - taken;
+  return steps - Math.min(Math.trunc(steps * strength), steps);
+}
+
+/**
+ * Throws "bad-argument" where no step is left. `begin` counts steps, of which pndm has more than it
+ * was asked for: image to image takes those that remain, as in diffusers; inpainting refuses there.
+ */
+function requireSteps(begin: number, total: number, o: SamplingRequest): void {
+  if (begin < (o.inpaint ? Math.min(o.steps, total) : total)) return;
   throw new TintypeError(
     "bad-argument",
-    `strength ${strength} of ${steps} steps leaves no step to take: raise one of them.`,
+    `strength ${o.strength} of ${o.steps} steps leaves no step to take: raise one of them.`,
   );
 }
 
@@ -130,6 +137,7 @@ export function planSampling(request: SamplingRequest): SamplingPlan {
   const begin = firstStep(steps, strength);
   const alphasCumprod = alphasCumprodFor(config, row.space === "sigma");
   const course = row.course({ config, alphasCumprod, steps, schedule, prediction, eta });
+  requireSteps(begin, course.levels.length, request);
   if (prediction === "epsilon" && course.levels.some((level) => level.alpha === 0)) {
     throw new TintypeError(
       "unsupported",

@@ -230,6 +230,11 @@ test("the strength decides how many steps are taken", async () => {
   await finish(imageToImage(model, { ...REQUEST, sampler: "euler", image: IMAGE, strength: 0.5 }));
   expect(model.asked.batches).toHaveLength(3);
   expect(model.asked.encoded).toBe(1);
-  const none = imageToImage(fakeModel(), { ...REQUEST, image: IMAGE, strength: 0.01 });
+  const none = imageToImage(fakeModel(), {
+    ...REQUEST,
+    sampler: "euler",
+    image: IMAGE,
+    strength: 0.01,
+  });
   expect((await failure(none)).message).toMatch(/^strength 0\.01 of 6 steps leaves no step/);
 });

@@ -129,7 +129,7 @@ const ROWS: readonly Row[] = [
   ["strength 0", generate(...INIT, "--strength", "0"), "--strength", "above 0"],
   [
     "a strength that leaves no step",
-    generate(...INIT, "--strength", "0.01", "--model", MICRO),
+    generate(...INIT, "--strength", "0.01", "--sampler", "ddim", "--model", MICRO),
     "strength 0.01",
     "raise",
   ],
