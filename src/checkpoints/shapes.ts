@@ -19,7 +19,12 @@ interface Shapes {
 function shapesOf(tensors: StoredTensors, who: string): Shapes {
   const shape = (key: string) => {
     const tensor = tensors.get(key);
-    check(tensor !== undefined, "mismatch", `${who}: "${key}" is missing, so its size is unknown.`);
+    check(
+      tensor !== undefined,
+      "mismatch",
+      `${who}: "${key}" is missing, so its size is unknown. ` +
+        "The file is damaged or of another architecture: download it again.",
+    );
     return tensor.shape;
   };
   return {
