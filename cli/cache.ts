@@ -21,7 +21,7 @@ export async function showCache(
     return;
   }
   if (entries.length === 0) {
-    out(`The cache in ${folder} is empty.\n`);
+    out(`The cache in ${folder} is empty. Models below 32 MB load fast without it.\n`);
     return;
   }
   const when = (used: number): string =>
