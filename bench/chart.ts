@@ -25,7 +25,7 @@ function axis(max: number): number[] {
   return Array.from({ length: Math.ceil(max / step - 1e-9) + 1 }, (_, i) => i * step);
 }
 
-const label = (v: number): string => `${Number(v.toPrecision(3))}`;
+const label = (v: number): string => `${Number(v.toPrecision(4))}`;
 
 function drawChart({ title, x, y, lines }: Chart, left: number, top: number): string {
   const all = lines.flatMap((l) => l.points);
