@@ -12,6 +12,7 @@ What is recorded
 
 Needs: PyTorch 2.13, transformers 5.x, open_clip, diffusers (0.40.0.dev0), and a checkout of
 Stability-AI/stablediffusion (commit cf1d67a), whose `ldm` package gives the original modules.
+`omegaconf`, which that package imports, and torchvision's meta registrations were replaced by empty modules.
 No random numbers. Tolerance: none, all comparisons are exact.
 
 Run: PYTHONPATH=<diffusers>/src:<stablediffusion> python scripts/golden/checkpoints.py

@@ -3,6 +3,7 @@
     python scripts/golden/kdiffusion.py K_DIFFUSION_CHECKOUT        writes test/golden/kdiffusion/samplers.json
 
 Made with k-diffusion's sampling.py (snapshot 4601bf0), torch 2.13.0+cpu (AVX2 or AVX-512), torchsde 0.2.6, in float32.
+torchsde imports a package `trampoline`; here a stand-in for its one function (running generators as coroutines) was used.
 Picture k has seed SEED + k: its generator draws the first latents and the ancestral noise, and its Brownian tree has
 that seed. The toy denoiser is d(x, sigma) = x / (1 + sigma^2) + x / (2 + 2 x^2), in float64 and rounded.
 Kept: sigmas, first latents, the latents after each step, and where noise was asked for (float32, base64).

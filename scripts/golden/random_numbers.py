@@ -5,6 +5,7 @@
 (Not named random.py: Python would take it for its own module.)
 
 Made with torch 2.13.0+cpu (on x86 with AVX2 or AVX-512; checked), numpy 2.4, torchsde 0.2.6.
+torchsde imports a package `trampoline`; here a stand-in for its one function (running generators as coroutines) was used.
 - cpu: torch.randn with a generator per case, sequences of draws from one generator. Tolerance: none, every bit.
 - rand: torch.rand. Tolerance: none.
 - seedSequence: numpy.random.SeedSequence. Tolerance: none.
