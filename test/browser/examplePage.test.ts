@@ -13,6 +13,9 @@ const title =
 
 const PROMPT = "a red house beside a lake at sunset";
 
+/** A GPU in software, on a busy machine, compiles its shaders for minutes. */
+const PATIENCE = 280_000;
+
 /** What the command line would make of the same words and numbers, on the CPU. */
 async function pictureOnCpu(model: string | undefined, steps: number): Promise<Picture> {
   await using opened = await loadModel(model, { device: "cpu", cacheLimit: 0 });
@@ -20,7 +23,7 @@ async function pictureOnCpu(model: string | undefined, steps: number): Promise<P
   return pictures[0]!;
 }
 
-describe.skipIf(chromium === undefined)(title, { timeout: 300_000 }, () => {
+describe.skipIf(chromium === undefined)(title, { timeout: PATIENCE + 20_000 }, () => {
   let server: Server;
   let browser: Browser;
   let page: Page;
@@ -45,7 +48,8 @@ describe.skipIf(chromium === undefined)(title, { timeout: 300_000 }, () => {
     await page.fill("input[name=steps]", `${steps}`);
     await page.selectOption("select[name=device]", device);
     await page.click("#go");
-    await page.waitForFunction(() => !document.querySelector<HTMLButtonElement>("#go")!.disabled);
+    const isDone = (): boolean => !document.querySelector<HTMLButtonElement>("#go")!.disabled;
+    await page.waitForFunction(isDone, undefined, { timeout: PATIENCE });
     return await page.inputValue("#status").catch(() => page.innerText("#status"));
   }
 
