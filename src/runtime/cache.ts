@@ -50,7 +50,7 @@ interface EntryFiles {
 
 /** Where the cache lies, how much it may hold, and what makes its entries stale. */
 export interface CacheOptions {
-  readonly platform: CachePlatform & Pick<Platform, "hash">;
+  readonly platform: CachePlatform & Pick<Platform, "hash" | "lock">;
   /** Bytes that the cache may hold; the least recently used entries go first. */
   readonly limit: number;
   /** Versions of Tintype and the engine, and the processor: an entry made elsewhere never hits. */
@@ -165,6 +165,8 @@ async function fill(
     return await direct();
   }
   try {
+    // One at a time, so that of two processes that fill one entry the second sees the first's.
+    await using _ = await platform.lock(`${folder}/${key}.lock`);
     // The weights may have been replaced meanwhile, or another process may have been quicker.
     const unchanged = (await keyOf(options, spec, subject)) === key;
     const other = await readEntry(platform, folder, key);
