@@ -1,0 +1,36 @@
+import type { Picture } from "../image/picture.js";
+import type { Tensor } from "../tensor/tensor.js";
+
+/** What one optimizer step reports: `loss` and whatever else is worth a curve, by name. */
+export type Metrics = Readonly<Record<string, number>> & { readonly loss: number };
+
+/** Everything besides the step number that a run must keep to go on: files of named tensors. */
+export type TaskState = Readonly<Record<string, ReadonlyMap<string, Tensor>>>;
+
+/** One picture of a sample grid. */
+export interface Sample {
+  readonly caption: string;
+  readonly picture: Picture;
+}
+
+/**
+ * One kind of training, opened: the model, its optimizer and its data. The loop around it owns
+ * steps, metrics and checkpoints. All randomness of step n follows from the run's seed and n, so a
+ * step number and `save()` are a whole checkpoint.
+ */
+export interface Task extends AsyncDisposable {
+  /** Examples that one optimizer step sees, accumulation included. */
+  readonly examplesPerStep: number;
+  /** Data that was left out so far: what, and why. */
+  readonly skipped: ReadonlyMap<string, string>;
+  /** Takes optimizer step `step`, counted from 0. */
+  step(step: number): Promise<Metrics>;
+  /** What `restore` needs: parameters, their averages, optimizer state. */
+  save(): Promise<TaskState>;
+  /** Goes back to what `save` returned. */
+  restore(state: TaskState): Promise<void>;
+  /** Writes what was trained (its average, where there is one) below `folder`, as diffusers has it. */
+  export(folder: string): Promise<void>;
+  /** Pictures that show how far the training is, from fixed seeds and prompts; may be none. */
+  samples(): Promise<readonly Sample[]>;
+}
