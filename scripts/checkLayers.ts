@@ -12,6 +12,7 @@ const LAYERS = [
   "tensor",
   "image",
   "graph",
+  "optim",
   "onnx",
   "platform",
   "runtime",
@@ -23,6 +24,9 @@ const LAYERS = [
   "diffusion",
   "hub",
   "pipelines",
+  "postcards",
+  "training",
+  "evaluation",
 ] as const;
 
 /** Folders whose modules never import each other: what they share lies beside or below them. */
