@@ -1,6 +1,6 @@
 import { invariant } from "../util/errors.js";
 import { type Bindings, bindShape, evaluateDim, showShape } from "./dim.js";
-import { isOp, type Primitive, topological, type Value } from "./value.js";
+import { isOp, type Primitive, type PrimitiveAttrs, topological, type Value } from "./value.js";
 
 /*
  * The slow evaluator: float64, plain loops, every rule as close to its definition as it can be
@@ -138,18 +138,58 @@ const conv2d: Rule<"conv2d"> = (v, [x, weight, bias], shape) => {
   });
 };
 
+/** Visits each product of `conv2d`: positions in y, x and the weight, all row-major. */
+function forEachTap(
+  { stride, padding }: PrimitiveAttrs["conv2d"],
+  x: readonly number[],
+  weight: readonly number[],
+  y: readonly number[],
+  visit: (y: number, x: number, weight: number) => void,
+): void {
+  const [, channels, height, width] = x as [number, number, number, number];
+  const [, , kh, kw] = weight as [number, number, number, number];
+  forEachIndex(y, ([b, o, i, j], at) => {
+    forEachIndex([channels, kh, kw], ([c, p, q], tap) => {
+      const [row, column] = [i! * stride + p! - padding[0], j! * stride + q! - padding[1]];
+      if (row < 0 || row >= height || column < 0 || column >= width) return;
+      visit(
+        at,
+        ((b! * channels + c!) * height + row) * width + column,
+        o! * channels * kh * kw + tap,
+      );
+    });
+  });
+}
+
+const conv2dInputGrad: Rule<"conv2dInputGrad"> = (v, [dy, weight], shape) => {
+  const out = new Float64Array(sizeOf(shape));
+  forEachTap(v.attrs, shape, weight!.shape, dy!.shape, (y, x, w) => {
+    out[x]! += dy!.data[y]! * weight!.data[w]!;
+  });
+  return out;
+};
+
+const conv2dWeightGrad: Rule<"conv2dWeightGrad"> = (v, [x, dy], shape) => {
+  const out = new Float64Array(sizeOf(shape));
+  forEachTap(v.attrs, x!.shape, shape, dy!.shape, (y, at, w) => {
+    out[w]! += dy!.data[y]! * x!.data[at]!;
+  });
+  return out;
+};
+
 const matmul: Rule<"matmul"> = (v, [a, b], shape) => {
   const readA = broadcastReader(a!);
   const readB = broadcastReader(b!);
-  const inner = a!.shape.at(-1)!;
+  const { transA, transB } = v.attrs;
+  const inner = a!.shape.at(transA ? -2 : -1)!;
   return gatherEach(shape, (index) => {
     const [row, column] = index.slice(-2) as [number, number];
     const batch = index.slice(0, -2);
     let total = 0;
     for (let k = 0; k < inner; k++) {
       total +=
-        readA([...batch, row, k]) *
-        readB([...batch, ...(v.attrs.transB ? [column, k] : [k, column])]);
+        readA([...batch, ...(transA ? [k, row] : [row, k])]) *
+        readB([...batch, ...(transB ? [column, k] : [k, column])]);
     }
     return total;
   });
@@ -237,9 +277,19 @@ const RULES: { readonly [P in Primitive]: Rule<P> } = {
     });
     return out;
   },
+  scatterRows: (_, [rows, indices], shape) => {
+    const row = sizeOf(shape.slice(1));
+    const out = new Float64Array(sizeOf(shape));
+    indices!.data.forEach((n, i) => {
+      for (let k = 0; k < row; k++) out[n * row + k]! += rows!.data[i * row + k]!;
+    });
+    return out;
+  },
 
   matmul,
   conv2d,
+  conv2dInputGrad,
+  conv2dWeightGrad,
   resizeNearest: (_, [x], shape) => {
     const [, , height, width] = x!.shape as [number, number, number, number];
     return gatherEach(shape, ([b, c, i, j]) =>
@@ -251,6 +301,17 @@ const RULES: { readonly [P in Primitive]: Rule<P> } = {
       ]),
     );
   },
+  sumPool: (v, [x], shape) => {
+    const { factor } = v.attrs;
+    const out = new Float64Array(sizeOf(shape));
+    const [, channels, height, width] = shape as [number, number, number, number];
+    forEachIndex(x!.shape, ([b, c, i, j], at) => {
+      const row = (b! * channels + c!) * height + Math.floor(i! / factor);
+      out[row * width + Math.floor(j! / factor)]! += x!.data[at]!;
+    });
+    return out;
+  },
+  detach: (_, [x]) => x!.data,
 };
 
 /** Binds every symbol of the graph from the arrays that are fed. */

@@ -1,5 +1,5 @@
 import { invariant } from "../util/errors.js";
-import { addDims, type Dim, sameShape, showShape } from "./dim.js";
+import { addDims, type Dim, exactDivDim, sameShape, showShape } from "./dim.js";
 import {
   broadcastShapes,
   concatShape,
@@ -199,17 +199,51 @@ export function gather(table: Value, indices: Value): Value {
   return node("gather", {}, [table, indices], table.type, shape);
 }
 
-/** Matrix product of the last two axes; b is [..., N, K] with `transB`. */
-export function matmul(a: Value, b: Value, { transB = false }: { transB?: boolean } = {}): Value {
+/**
+ * `rows` [...i, ...rest] added into zeros [count, ...rest] at `indices` [...i]; where indices repeat,
+ * their rows add up. The gradient of `gather`.
+ */
+export function scatterRows(rows: Value, indices: Value, count: Dim): Value {
+  float("scatterRows", rows);
+  invariant(indices.type === "int", `scatterRows: indices are ${indices.type}`);
+  const rank = indices.shape.length;
+  invariant(
+    sameShape(rows.shape.slice(0, rank), indices.shape),
+    `scatterRows: rows ${showShape(rows.shape)} at indices ${showShape(indices.shape)}`,
+  );
+  return node("scatterRows", {}, [rows, indices], "float", [count, ...rows.shape.slice(rank)]);
+}
+
+/** Which factors of a product stand transposed. */
+export interface MatmulOptions {
+  /** a is [..., K, M]. */
+  readonly transA?: boolean;
+  /** b is [..., N, K]. */
+  readonly transB?: boolean;
+}
+
+/** Matrix product of the last two axes, a [..., M, K] times b [..., K, N]; other axes broadcast. */
+export function matmul(
+  a: Value,
+  b: Value,
+  { transA = false, transB = false }: MatmulOptions = {},
+): Value {
   float("matmul", a, b);
-  return node("matmul", { transB }, [a, b], "float", matmulShape(a, b, transB));
+  const attrs = { transA, transB };
+  return node("matmul", attrs, [a, b], "float", matmulShape(a, b, attrs));
 }
 
 /** What a convolution may vary in. */
 export interface Conv2dOptions {
   readonly stride?: number;
   /** Zeros on all sides, or [top, left, bottom, right]. */
-  readonly padding?: number | readonly [number, number, number, number];
+  readonly padding?: number | Sides;
+}
+
+type Sides = readonly [number, number, number, number];
+
+function convAttrs({ stride = 1, padding: p = 0 }: Conv2dOptions): PrimitiveAttrs["conv2d"] {
+  return { stride, padding: typeof p === "number" ? [p, p, p, p] : p };
 }
 
 /** x [B,C,H,W], weight [O,C,kh,kw], bias [O] -> [B,O,H',W']. */
@@ -217,18 +251,68 @@ export function conv2d(
   x: Value,
   weight: Value,
   bias: Value | undefined,
-  { stride = 1, padding = 0 }: Conv2dOptions = {},
+  options: Conv2dOptions = {},
 ): Value {
-  const sides: readonly [number, number, number, number] =
-    typeof padding === "number" ? [padding, padding, padding, padding] : padding;
-  const shape = conv2dShape(x.shape, weight.shape, stride, sides);
+  const attrs = convAttrs(options);
+  const shape = conv2dShape(x.shape, weight.shape, attrs.stride, attrs.padding);
   if (bias) expectShape("conv2d bias", bias, [shape[1]!]);
   const inputs = bias ? [x, weight, bias] : [x, weight];
-  return node("conv2d", { stride, padding: sides }, inputs, "float", shape);
+  return node("conv2d", attrs, inputs, "float", shape);
+}
+
+/**
+ * How a loss changes with the input of a convolution: dy [B,O,H',W'], weight [O,C,kh,kw] -> dx of
+ * `shape` [B,C,H,W].
+ */
+export function conv2dInputGrad(
+  dy: Value,
+  weight: Value,
+  shape: readonly Dim[],
+  options: Conv2dOptions = {},
+): Value {
+  float("conv2dInputGrad", dy, weight);
+  const attrs = convAttrs(options);
+  const forward = conv2dShape(shape, weight.shape, attrs.stride, attrs.padding);
+  expectShape("conv2dInputGrad dy", dy, forward);
+  return node("conv2dInputGrad", attrs, [dy, weight], "float", shape);
+}
+
+/**
+ * How a loss changes with the weight of a convolution: x [B,C,H,W], dy [B,O,H',W'] -> dw
+ * [O,C,kh,kw] for a `kernel` [kh, kw].
+ */
+export function conv2dWeightGrad(
+  x: Value,
+  dy: Value,
+  kernel: readonly [number, number],
+  options: Conv2dOptions = {},
+): Value {
+  float("conv2dWeightGrad", x, dy);
+  const attrs = convAttrs(options);
+  const shape = [dy.shape[1]!, x.shape[1]!, ...kernel];
+  expectShape("conv2dWeightGrad dy", dy, conv2dShape(x.shape, shape, attrs.stride, attrs.padding));
+  return node("conv2dWeightGrad", attrs, [x, dy], "float", shape);
 }
 
 /** [B,C,H,W] -> [B,C,height,width], nearest neighbour as torch.nn.functional.interpolate has it. */
 export function resizeNearest(x: Value, height: Dim, width: Dim): Value {
   invariant(x.shape.length === 4, `resizeNearest: expected [B,C,H,W], got ${showShape(x.shape)}`);
   return node("resizeNearest", {}, [x], "float", [x.shape[0]!, x.shape[1]!, height, width]);
+}
+
+/** [B,C,f*H,f*W] -> [B,C,H,W], the sum of each f x f cell. */
+export function sumPool(x: Value, factor: number): Value {
+  float("sumPool", x);
+  const side = (d: Dim | undefined): Dim => exactDivDim(d ?? 0, factor) ?? -1;
+  const [height, width] = [side(x.shape[2]), side(x.shape[3])];
+  invariant(
+    x.shape.length === 4 && height !== -1 && width !== -1,
+    `sumPool: ${showShape(x.shape)} in cells of ${factor} x ${factor}`,
+  );
+  return node("sumPool", { factor }, [x], "float", [x.shape[0]!, x.shape[1]!, height, width]);
+}
+
+/** x itself, as a constant: no gradient passes. */
+export function detach(x: Value): Value {
+  return node("detach", {}, [x], x.type, x.shape);
 }

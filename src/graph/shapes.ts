@@ -9,7 +9,7 @@ import {
   sameShape,
   showShape,
 } from "./dim.js";
-import type { Value } from "./value.js";
+import type { PrimitiveAttrs, Value } from "./value.js";
 
 /*
  * Shape arithmetic of the primitives. What does not fit throws at trace time, with both shapes.
@@ -54,14 +54,24 @@ export function reshapeShape(from: readonly Dim[], to: readonly Dim[]): readonly
 }
 
 /** Batched matrix product; leading axes broadcast. */
-export function matmulShape(a: Value, b: Value, transB: boolean): readonly Dim[] {
-  const show = `matmul${transB ? " (transB)" : ""}: ${showShape(a.shape)} and ${showShape(b.shape)}`;
+export function matmulShape(
+  a: Value,
+  b: Value,
+  { transA, transB }: PrimitiveAttrs["matmul"],
+): readonly Dim[] {
+  const turned = [transA ? "transA" : "", transB ? "transB" : ""].filter(Boolean).join(", ");
+  const who = turned === "" ? "matmul" : `matmul (${turned})`;
+  const show = `${who}: ${showShape(a.shape)} and ${showShape(b.shape)}`;
   invariant(a.shape.length >= 2 && b.shape.length >= 2, `${show} need two axes`);
-  const [bRows, bColumns] = b.shape.slice(-2) as [Dim, Dim];
-  const [inner, columns] = transB ? [bColumns, bRows] : [bRows, bColumns];
-  invariant(sameDim(a.shape.at(-1)!, inner), `${show} do not fit`);
+  const sides = (x: Value, turn: boolean): readonly [Dim, Dim] => {
+    const [rows, columns] = x.shape.slice(-2) as [Dim, Dim];
+    return turn ? [columns, rows] : [rows, columns];
+  };
+  const [rows, inner] = sides(a, transA);
+  const [bInner, columns] = sides(b, transB);
+  invariant(sameDim(inner, bInner), `${show} do not fit`);
   const batch = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
-  return [...batch, a.shape.at(-2)!, columns];
+  return [...batch, rows, columns];
 }
 
 /** floor((size + padding - kernel) / stride) + 1 for each side. */

@@ -8,6 +8,12 @@ export type ValueType = "float" | "int" | "bool";
 
 type None = Readonly<Record<never, never>>;
 
+/** Zero padding is [top, left, bottom, right]. */
+interface ConvAttrs {
+  readonly stride: number;
+  readonly padding: readonly [number, number, number, number];
+}
+
 /** The attributes of every primitive. Each rule table has one row per key of this interface. */
 export interface PrimitiveAttrs {
   /** Fed on each run. */
@@ -55,13 +61,24 @@ export interface PrimitiveAttrs {
   pad: { readonly pads: readonly (readonly [number, number])[] };
   /** Rows of `table` [N, ...] at `indices`. */
   gather: None;
+  /** `rows` added into a table of zeros [N, ...] at `indices`: the gradient of `gather`. */
+  scatterRows: None;
 
-  /** a [..., M, K] times b [..., K, N], or b [..., N, K] with transB. */
-  matmul: { readonly transB: boolean };
+  /** a [..., M, K] ([..., K, M] with transA) times b [..., K, N] ([..., N, K] with transB). */
+  matmul: { readonly transA: boolean; readonly transB: boolean };
   /** x [B,C,H,W], weight [O,C,kh,kw], bias [O]; zero padding [top, left, bottom, right]. */
-  conv2d: { readonly stride: number; readonly padding: readonly [number, number, number, number] };
+  conv2d: ConvAttrs;
+  /** dy [B,O,H',W'], weight [O,C,kh,kw] -> dx [B,C,H,W]: the gradient of `conv2d` by its input. */
+  conv2dInputGrad: ConvAttrs;
+  /** x [B,C,H,W], dy [B,O,H',W'] -> dw [O,C,kh,kw]: the gradient of `conv2d` by its weight. */
+  conv2dWeightGrad: ConvAttrs;
   /** [B,C,H,W] -> [B,C,H',W'], pixel i taken from floor(i * H / H'). */
   resizeNearest: None;
+  /** [B,C,f*H,f*W] -> [B,C,H,W], the sum of each f x f cell: the gradient of `resizeNearest`. */
+  sumPool: { readonly factor: number };
+
+  /** The same numbers, but no gradient passes. */
+  detach: None;
 }
 
 export type Primitive = keyof PrimitiveAttrs;

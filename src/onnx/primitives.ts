@@ -1,4 +1,6 @@
-import { addDims, type Dim } from "../graph/dim.js";
+import { addDims, type Dim, dimProduct, mulDims, showShape } from "../graph/dim.js";
+import type { Value } from "../graph/value.js";
+import { invariant } from "../util/errors.js";
 import type { Builder } from "./builder.js";
 import type { LoweringRules, Rule } from "./rules.js";
 
@@ -32,12 +34,70 @@ const conv2d: Rule<"conv2d"> = (b, inputs, v) => {
   });
 };
 
+/** What ConvTranspose must add below and to the right, where a stride left pixels out. */
+const conv2dInputGrad: Rule<"conv2dInputGrad"> = (b, inputs, v) => {
+  const { stride, padding } = v.attrs;
+  const [top, left, bottom, right] = padding;
+  const dy = v.inputs[0]!.shape;
+  const kernel = v.inputs[1]!.shape.slice(2) as number[];
+  const missing = (axis: number, pad: number): Dim =>
+    addDims(addDims(v.shape[axis]!, stride + pad - kernel[axis - 2]!), mulDims(-stride, dy[axis]!));
+  return b.node("ConvTranspose", inputs, {
+    kernel_shape: kernel,
+    strides: [stride, stride],
+    pads: padding,
+    output_padding: known("conv2dInputGrad", [missing(2, top + bottom), missing(3, left + right)]),
+  });
+};
+
+/** A convolution whose batch is the channels, with dy as its kernel: [C,O,kh,kw] and a rest. */
+const conv2dWeightGrad: Rule<"conv2dWeightGrad"> = (b, [x, dy], v) => {
+  const { stride, padding } = v.attrs;
+  const perm = [1, 0, 2, 3];
+  const turn = (name: string): string => b.node("Transpose", [name], { perm });
+  const wide = b.node("Conv", [turn(x!), turn(dy!)], {
+    kernel_shape: known("conv2dWeightGrad", v.inputs[1]!.shape.slice(2)),
+    dilations: [stride, stride],
+    pads: padding,
+  });
+  const kernel = v.shape.slice(2) as number[];
+  return turn(b.node("Slice", [wide, b.int64([0, 0]), b.int64(kernel), b.int64([2, 3])]));
+};
+
+/** Attributes must be numbers, as all sizes of a training graph are. */
+function known(who: string, dims: readonly Dim[]): readonly number[] {
+  invariant(
+    dims.every((d) => typeof d === "number"),
+    `${who} needs known sizes, got ${showShape(dims)}`,
+  );
+  return dims as readonly number[];
+}
+
 const matmul: Rule<"matmul"> = (b, [x, y], v) => {
-  if (!v.attrs.transB) return b.node("MatMul", [x!, y!]);
-  const rank = v.inputs[1]!.shape.length;
-  const perm = Array.from({ length: rank }, (_, i) => i);
-  perm.splice(rank - 2, 2, rank - 1, rank - 2);
-  return b.node("MatMul", [x!, b.node("Transpose", [y!], { perm })]);
+  const turned = (name: string, turn: boolean, rank: number): string => {
+    if (!turn) return name;
+    const perm = Array.from({ length: rank }, (_, i) => i);
+    perm.splice(rank - 2, 2, rank - 1, rank - 2);
+    return b.node("Transpose", [name], { perm });
+  };
+  const [left, right] = v.inputs as readonly [Value, Value];
+  return b.node("MatMul", [
+    turned(x!, v.attrs.transA, left.shape.length),
+    turned(y!, v.attrs.transB, right.shape.length),
+  ]);
+};
+
+/** Element by element: its indices may be int32, as WebGPU wants them. */
+const scatterRows: Rule<"scatterRows"> = (b, [rows, indices], v) => {
+  const [from, at] = v.inputs as readonly [Value, Value];
+  const count = dimProduct(at.shape);
+  const matrix = [count, dimProduct(v.shape.slice(1))];
+  const flat = b.reshape(rows!, from.shape, matrix);
+  const column = b.reshape(indices!, at.shape, [count, 1]);
+  const zeros = b.node("Expand", [b.floats([1, 1], [0]), b.shape([v.shape[0]!, matrix[1]!])]);
+  const each = b.node("Expand", [column, b.shape(matrix)]);
+  const table = b.node("ScatterElements", [zeros, each, flat], { axis: 0, reduction: "add" });
+  return b.reshape(table, [v.shape[0]!, matrix[1]!], v.shape);
 };
 
 /** Rounding down matches torch: pixel i comes from floor(i * H / H'). */
@@ -48,8 +108,23 @@ const resizeNearest: Rule<"resizeNearest"> = (b, [x], v) =>
     nearest_mode: "floor",
   });
 
+const sumPool: Rule<"sumPool"> = (b, [x], v) => {
+  const { factor } = v.attrs;
+  const sides = [factor, factor];
+  const means = b.node("AveragePool", [x!], { kernel_shape: sides, strides: sides });
+  return b.node("Mul", [means, b.floats([], [factor * factor])]);
+};
+
+/** Indices and conditions are written as float32 and cast once, when the graph is compiled. */
+const constant: Rule<"constant"> = (b, _, v) => {
+  const shape = v.shape as number[];
+  if (v.type === "float") return b.floats(shape, v.attrs.data);
+  const exact = b.computing("f32").floats(shape, v.attrs.data);
+  return b.cast(exact, v.type === "int" ? "i32" : "bool");
+};
+
 export const STANDARD_PRIMITIVES: LoweringRules["primitives"] = {
-  constant: (b, _, v) => b.floats(v.shape as number[], v.attrs.data),
+  constant,
   neg: direct("Neg"),
   abs: direct("Abs"),
   exp: direct("Exp"),
@@ -81,7 +156,12 @@ export const STANDARD_PRIMITIVES: LoweringRules["primitives"] = {
     return b.node("Pad", [x!, b.int64([...pads.map((p) => p[0]), ...pads.map((p) => p[1])])]);
   },
   gather: direct("Gather"),
+  scatterRows,
   matmul,
   conv2d,
+  conv2dInputGrad,
+  conv2dWeightGrad,
   resizeNearest,
+  sumPool,
+  detach: (_, [x]) => x!,
 };

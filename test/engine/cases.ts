@@ -56,6 +56,24 @@ const conv = (
   ),
 });
 
+/** Both gradients of a convolution, side by side. */
+const convGrads = (
+  name: string,
+  shape: readonly [number, number, number, number],
+  kernel: readonly [number, number, number, number],
+  options: op.Conv2dOptions,
+): EngineCase => {
+  const [x, weight] = [op.input("x", shape), op.input("y", kernel)];
+  const dy = op.input("z", op.conv2d(x, weight, undefined, options).shape);
+  const dx = op.conv2dInputGrad(dy, weight, shape, options);
+  const dw = op.conv2dWeightGrad(x, dy, [kernel[2], kernel[3]], options);
+  return {
+    name: `gradients of conv2d ${name}`,
+    shapes: { x: shape, y: kernel, z: dy.shape as number[] },
+    output: op.concat([op.reshape(dx, [-1]), op.reshape(dw, [-1])], 0),
+  };
+};
+
 const resize = (name: string, to: (d: Dim) => Dim): EngineCase => ({
   name,
   shapes: { x: [1, 2, 3, 5] },
@@ -120,6 +138,44 @@ export const ENGINE_CASES: readonly EngineCase[] = [
     padding: [0, 0, 1, 1],
   }),
   conv("conv2d over many channels", [1, 64, 9, 9], [32, 64, 3, 3], { padding: 1 }),
+  {
+    name: "matmul with a transposed left side",
+    shapes: { x: [2, 8, 5], y: [2, 8, 3] },
+    output: op.matmul(op.input("x", [b, 8, h]), op.input("y", [b, 8, w]), { transA: true }),
+  },
+  {
+    name: "matmul with both sides transposed",
+    shapes: { x: [8, 5], y: [3, 8] },
+    output: op.matmul(op.input("x", [8, h]), op.input("y", [w, 8]), { transA: true, transB: true }),
+  },
+  {
+    name: "gather",
+    shapes: { x: [5, 3, 2] },
+    output: op.gather(op.input("x", [5, 3, 2]), op.constant([2, 2], [4, 0, 1, 4], "int")),
+  },
+  {
+    name: "scatterRows",
+    shapes: { x: [2, 3, 4, 2] },
+    output: op.scatterRows(
+      op.input("x", [2, 3, 4, 2]),
+      op.constant([2, 3], [6, 0, 3, 3, 6, 3], "int"),
+      7,
+    ),
+  },
+  convGrads("3x3", [2, 8, 6, 5], [16, 8, 3, 3], { padding: 1 }),
+  convGrads("1x1", [2, 8, 3, 5], [4, 8, 1, 1], {}),
+  convGrads("with stride 2", [2, 8, 6, 7], [16, 8, 3, 3], { stride: 2, padding: 1 }),
+  convGrads("padded on two sides", [1, 3, 8, 6], [4, 3, 3, 3], {
+    stride: 2,
+    padding: [0, 0, 1, 1],
+  }),
+  convGrads("with stride 3 that leaves pixels out", [2, 3, 9, 10], [4, 3, 2, 3], { stride: 3 }),
+  {
+    name: "sumPool",
+    shapes: { x: [2, 3, 6, 4] },
+    output: op.sumPool(op.input("x", [b, 3, mulDims(2, h), mulDims(2, w)]), 2),
+  },
+  unary("detach", (x) => op.neg(op.detach(x))),
   resize("resizeNearest to twice the size", (d) => mulDims(2, d)),
   resize("resizeNearest to an odd size", (d) => addDims(mulDims(2, d), -1)),
   resize("resizeNearest to half the size", (d) => floorDivDim(addDims(d, 1), 2)),
