@@ -1,0 +1,1 @@
+export type { EmaSpec, OptimizerSpec, ScheduleSpec } from "./spec.js";
