@@ -1,5 +1,8 @@
 import type { Picture } from "../image/picture.js";
+import type { Platform } from "../platform/types.js";
+import type { Engine } from "../runtime/engine.js";
 import type { Tensor } from "../tensor/tensor.js";
+import type { ConfigSchema, RunConfig } from "./config.js";
 
 /** What one optimizer step reports: `loss` and whatever else is worth a curve, by name. */
 export type Metrics = Readonly<Record<string, number>> & { readonly loss: number };
@@ -23,9 +26,11 @@ export interface Task extends AsyncDisposable {
   readonly examplesPerStep: number;
   /** Data that was left out so far: what, and why. */
   readonly skipped: ReadonlyMap<string, string>;
+  /** What messages call the examples of the step that was taken last. */
+  readonly lastBatch: readonly string[];
   /** Takes optimizer step `step`, counted from 0. */
   step(step: number): Promise<Metrics>;
-  /** What `restore` needs: parameters, their averages, optimizer state. */
+  /** What `restore` needs: parameters, their averages, optimizer state. Copies: they are written while the next steps are taken. */
   save(): Promise<TaskState>;
   /** Goes back to what `save` returned. */
   restore(state: TaskState): Promise<void>;
@@ -33,4 +38,23 @@ export interface Task extends AsyncDisposable {
   export(folder: string): Promise<void>;
   /** Pictures that show how far the training is, from fixed seeds and prompts; may be none. */
   samples(): Promise<readonly Sample[]>;
+}
+
+/** What a kind of training is given when it is opened. */
+export interface TaskContext {
+  readonly platform: Platform;
+  /** What the task trains on; not the task's to end. */
+  readonly engine: Engine;
+  /** Tells the user a sentence. */
+  readonly notice: (message: string) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A kind of training: what its settings are, and how it begins. */
+export interface TaskKind<C extends RunConfig = RunConfig> {
+  /** As the command line has it: "autoencoder". */
+  readonly name: string;
+  readonly schema: ConfigSchema<C>;
+  /** Opens the task at step 0. The same config gives the same task, to the bit. */
+  open(config: C, context: TaskContext): Promise<Task>;
 }

@@ -1,0 +1,162 @@
+import * as v from "valibot";
+import { expect, test } from "vitest";
+import { TintypeError } from "../util/errors.js";
+import {
+  accumulateSchema,
+  batchSizeSchema,
+  clipSchema,
+  emaSchema,
+  learningRateSchema,
+  optimizerSchema,
+  parseConfig,
+  runEntries,
+  scheduleOf,
+} from "./config.js";
+
+const schema = v.strictObject({
+  ...runEntries,
+  batchSize: batchSizeSchema(8),
+  accumulate: accumulateSchema,
+  learningRate: learningRateSchema(1e-4),
+  optimizer: optimizerSchema,
+  clip: clipSchema(1),
+  ema: emaSchema(null),
+});
+
+const parse = (json: unknown): unknown => parseConfig(schema, json, "config.json");
+
+function refusal(json: unknown): string {
+  try {
+    parse(json);
+  } catch (error) {
+    expect(error).toBeInstanceOf(TintypeError);
+    expect((error as TintypeError).code).toBe("bad-argument");
+    return (error as Error).message;
+  }
+  throw new Error("was accepted");
+}
+
+test("defaults are filled in, so that a run's config says everything", () => {
+  expect(parse({ steps: 10 })).toEqual({
+    steps: 10,
+    seed: 0,
+    checkpoints: { every: 500, keep: 2 },
+    samples: { every: 500, prompts: [], seeds: [0] },
+    explode: 100,
+    batchSize: 8,
+    accumulate: 1,
+    learningRate: { peak: 1e-4, warmup: 0, schedule: "constant" },
+    optimizer: { kind: "adamw", betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0.01 },
+    clip: 1,
+    ema: null,
+  });
+});
+
+test("what was filled in is accepted as it is", () => {
+  const once = parse({ steps: 10, optimizer: { kind: "lion" }, ema: {}, clip: null });
+  expect(parse(JSON.parse(JSON.stringify(once)))).toEqual(once);
+});
+
+test("each optimizer has its own settings", () => {
+  const optimizer = (json: unknown): unknown =>
+    (parse({ steps: 1, optimizer: json }) as { optimizer: unknown }).optimizer;
+  expect(optimizer({ weightDecay: 0 })).toMatchObject({ kind: "adamw", weightDecay: 0 });
+  expect(optimizer({ kind: "adam", betas: [0.5, 0.9] })).toMatchObject({ betas: [0.5, 0.9] });
+  expect(optimizer({ kind: "sgd", momentum: 0.9 })).toEqual({
+    kind: "sgd",
+    momentum: 0.9,
+    nesterov: false,
+    weightDecay: 0,
+  });
+});
+
+test.each<[string, unknown, string]>([
+  [
+    "a misspelt key",
+    { steps: 1, batchsize: 4 },
+    'unknown key "batchsize": did you mean "batchSize"? Keys: steps, seed, checkpoints, samples, explode, threads, batchSize, accumulate, learningRate, optimizer, clip, ema.',
+  ],
+  [
+    "a misspelt key further in",
+    { steps: 1, checkpoints: { evry: 5 } },
+    'unknown key "checkpoints.evry": did you mean "checkpoints.every"? Keys of "checkpoints": every, keep.',
+  ],
+  [
+    "a key in the wrong place",
+    { steps: 1, warmup: 5 },
+    'unknown key "warmup": did you mean "learningRate.warmup"? Keys: steps, seed, checkpoints, samples, explode, threads, batchSize, accumulate, learningRate, optimizer, clip, ema.',
+  ],
+  [
+    "another optimizer's key",
+    { steps: 1, optimizer: { kind: "sgd", momentun: 0.9 } },
+    'unknown key "optimizer.momentun": did you mean "optimizer.momentum"? Keys of "optimizer": kind, momentum, nesterov, weightDecay.',
+  ],
+  [
+    "a key like no other",
+    { steps: 1, checkpoints: { zzzzzzzz: 5 } },
+    'unknown key "checkpoints.zzzzzzzz". Keys of "checkpoints": every, keep.',
+  ],
+  ["a missing key", {}, 'the key "steps" is missing.'],
+  ["text for a number", { steps: "ten" }, 'steps: expected a whole number from 1, got "ten".'],
+  ["a fraction", { steps: 1.5 }, "steps: expected a whole number from 1, got 1.5."],
+  [
+    "a number out of range",
+    { steps: 1, learningRate: { peak: 0 } },
+    "learningRate.peak: expected a number above 0 and up to 1, got 0.",
+  ],
+  [
+    "an unknown word",
+    { steps: 1, learningRate: { schedule: "cosin" } },
+    'learningRate.schedule: expected "constant", "linear" or "cosine", got "cosin". Did you mean "cosine"?',
+  ],
+  [
+    "an unknown optimizer",
+    { steps: 1, optimizer: { kind: "adamv" } },
+    'optimizer.kind: expected "adamw", "adam", "sgd" or "lion", got "adamv". Did you mean "adamw"?',
+  ],
+  [
+    "a number for a section",
+    { steps: 1, learningRate: 1e-4 },
+    "learningRate: expected an object { ... }, got 0.0001.",
+  ],
+  [
+    "a list for a section",
+    { steps: 1, learningRate: [1] },
+    "learningRate: expected an object { ... }, got [1].",
+  ],
+  [
+    "text in a list",
+    { steps: 1, samples: { seeds: [1, "2"] } },
+    'samples.seeds[1]: expected a whole number from 0, got "2".',
+  ],
+  [
+    "one number of two",
+    { steps: 1, optimizer: { betas: [0.9] } },
+    'the key "optimizer.betas[1]" is missing. It is a number from 0 to 1.',
+  ],
+  ["no object at all", [], "expected an object { ... }, got []."],
+  ["a word alone", "steps", 'expected an object { ... }, got "steps".'],
+])("%s is refused by name", (_, json, message) => {
+  expect(refusal(json)).toBe(`config.json: ${message}`);
+});
+
+test("all mistakes are told at once", () => {
+  expect(refusal({ steps: 0, sed: 1, clip: "no" })).toBe(
+    [
+      "config.json: steps: expected a whole number from 1, got 0.",
+      'config.json: clip: expected a number above 0, got "no".',
+      'config.json: unknown key "sed": did you mean "seed"? Keys: steps, seed, checkpoints, samples, explode, threads, batchSize, accumulate, learningRate, optimizer, clip, ema.',
+    ].join("\n"),
+  );
+});
+
+test("a schedule falls until the run's last step", () => {
+  const rate = { peak: 1e-3, warmup: 5, schedule: "cosine" } as const;
+  expect(scheduleOf(rate, 100)).toEqual({
+    kind: "cosine",
+    learningRate: 1e-3,
+    warmup: 5,
+    steps: 100,
+  });
+  expect(scheduleOf({ ...rate, schedule: "constant" }, 100)).not.toHaveProperty("steps");
+});
