@@ -17,6 +17,7 @@ export interface CompositeSpecs {
   quickGelu: Readonly<Record<never, never>>;
   linear: Readonly<Record<never, never>>;
   layerNorm: { readonly eps: number };
+  inverseDeviation: { readonly eps: number };
   groupNorm: { readonly groups: number; readonly eps: number };
   attention: { readonly heads: number; readonly scale: number; readonly causal: boolean };
 }
@@ -32,8 +33,8 @@ function named<C extends CompositeName>(
   return op.composite(name, spec, inputs, definition);
 }
 
-/** Number of elements along axes whose sizes are known, or a value that divides by them at run time. */
-function mean(x: Value, axes: readonly number[]): Value {
+/** Mean over axes, which stay with size 1. Sizes that are not known are counted at run time. */
+export function mean(x: Value, axes: readonly number[]): Value {
   const count = dimProduct(axes.map((a) => x.shape.at(a)!));
   const total = op.sum(x, axes);
   if (typeof count === "number") return op.mul(total, 1 / count);
@@ -78,6 +79,13 @@ export function layerNorm(x: Value, weight: Value, bias: Value, eps: number): Va
   return named("layerNorm", { eps }, [x, weight, bias], op.add(op.mul(normal, weight), bias));
 }
 
+/** 1 / sqrt(variance + eps) over the last axis, which stays with size 1: a norm's scale. */
+export function inverseDeviation(x: Value, eps: number): Value {
+  const centred = op.sub(x, mean(x, [-1]));
+  const variance = mean(op.mul(centred, centred), [-1]);
+  return named("inverseDeviation", { eps }, [x], op.div(1, op.sqrt(op.add(variance, eps))));
+}
+
 /** Normalises groups of channels of x [B, C, ...], then scales and shifts by channel. Wu & He 2018. */
 export function groupNorm(
   x: Value,
@@ -118,7 +126,7 @@ export function attention(q: Value, k: Value, v: Value, spec: CompositeSpecs["at
 }
 
 /** 0 on and below the diagonal, a large negative number above. */
-function causalMask(n: Dim, m: Dim): Value {
+export function causalMask(n: Dim, m: Dim): Value {
   invariant(
     typeof n === "number" && typeof m === "number",
     `causal attention needs known lengths, got ${showShape([n, m])}`,

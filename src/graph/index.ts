@@ -1,6 +1,7 @@
 export * from "./composites.js";
 export * from "./dim.js";
 export { type Array64, type Environment, evaluate } from "./evaluate.js";
+export { grad } from "./grad.js";
 export * from "./graph.js";
 export { peakActivationBytes } from "./liveness.js";
 export * from "./ops.js";

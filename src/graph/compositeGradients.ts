@@ -1,0 +1,185 @@
+import {
+  type CompositeName,
+  type CompositeSpecs,
+  causalMask,
+  inverseDeviation,
+  mean,
+  softmax,
+} from "./composites.js";
+import { type Dim, dimProduct } from "./dim.js";
+import * as op from "./ops.js";
+import type { Value } from "./value.js";
+
+/*
+ * Gradients of compositions, where a formula needs less memory or time than the gradients of the
+ * primitives inside. None of them keeps anything but the composition's inputs and its result.
+ */
+
+/** One gradient for each input, given `dy`; `y` is the composition's result. */
+export type CompositeGradient<C extends CompositeName> = (
+  inputs: readonly Value[],
+  dy: Value,
+  y: Value,
+  spec: CompositeSpecs[C],
+) => readonly (Value | undefined)[];
+
+/** y * (dy - sum(dy * y)) over the last axis. */
+function softmaxGrad(y: Value, dy: Value, inner: Value = op.sum(op.mul(dy, y), [-1])): Value {
+  return op.mul(y, op.sub(dy, inner));
+}
+
+/** x * sigmoid(k x): its slope is s * (1 + k (x - y)), with nothing that can overflow. */
+const sigmoidUnit =
+  (k: number): CompositeGradient<"silu" | "quickGelu"> =>
+  ([x], dy, y) => {
+    const times = (v: Value): Value => (k === 1 ? v : op.mul(k, v));
+    const slope = op.mul(op.sigmoid(times(x!)), op.add(times(op.sub(x!, y)), 1));
+    return [op.mul(dy, slope)];
+  };
+
+/** Phi(x) + x phi(x) is (1 + erf(u) + 2 / sqrt(pi) u exp(-u^2)) / 2 with u = x / sqrt(2). */
+const gelu: CompositeGradient<"gelu"> = ([x], dy) => {
+  const u = op.mul(x!, Math.SQRT1_2);
+  const density = op.mul(op.mul(u, 2 / Math.sqrt(Math.PI)), op.exp(op.neg(op.mul(u, u))));
+  return [op.mul(op.mul(dy, 0.5), op.add(op.add(op.erf(u), 1), density))];
+};
+
+/** Everything as matrices: [rows, O] against [rows, I]. */
+const linear: CompositeGradient<"linear"> = ([x, weight, bias], dy) => {
+  const rows = (v: Value): Value =>
+    v.shape.length === 2 ? v : op.reshape(v, [-1, v.shape.at(-1)!]);
+  const flat = rows(dy);
+  const dx = op.matmul(flat, weight!);
+  return [
+    x!.shape.length === 2 ? dx : op.reshape(dx, x!.shape),
+    op.matmul(flat, rows(x!), { transA: true }),
+    bias && op.reshape(op.sum(flat, [0]), bias.shape),
+  ];
+};
+
+/**
+ * dx = r (g - mean(g) - n mean(g n)) with g = dy * weight, the deviation 1/r and n = r (x - mean).
+ * Sums over the last axis are products with the weight as a column.
+ */
+const layerNorm: CompositeGradient<"layerNorm"> = ([x, weight, bias], dy, _, { eps }) => {
+  const width = weight!.shape[0] as number;
+  const rows = op.reshape(x!, [-1, width]);
+  const flat = op.reshape(dy, [-1, width]);
+  const centred = op.sub(rows, mean(rows, [-1]));
+  const r = inverseDeviation(rows, eps); // [rows, 1]
+  const product = op.mul(flat, centred);
+  const column = op.mul(op.reshape(weight!, [width, 1]), 1 / width);
+  const shift = op.neg(op.mul(r, op.matmul(flat, column)));
+  const slope = op.neg(op.mul(op.mul(r, op.mul(r, r)), op.matmul(product, column)));
+  const scaled = op.mul(op.mul(flat, weight!), r);
+  const dx = op.add(op.add(scaled, op.mul(centred, slope)), shift);
+  return [
+    op.reshape(dx, x!.shape),
+    op.reshape(op.matmul(r, product, { transA: true }), weight!.shape),
+    op.reshape(op.sum(flat, [0]), bias!.shape),
+  ];
+};
+
+/**
+ * dx = dy A + x B + C, where A, B and C are numbers of one channel of one picture, worked out from
+ * its sums of dy and of dy * x. Only these and dx itself read whole pictures.
+ */
+const groupNorm: CompositeGradient<"groupNorm"> = ([x, weight, bias], dy, _, { groups, eps }) => {
+  const [batch, channels] = x!.shape as readonly [Dim, number];
+  const pixels = x!.shape.slice(2);
+  const members = [batch, groups, channels / groups];
+  const channelSums = (v: Value): Value =>
+    op.reshape(op.sum(op.reshape(v, [batch, channels, -1]), [2]), members);
+  const grouped = op.reshape(x!, [batch, groups, -1]);
+  const r = inverseDeviation(grouped, eps); // [B,groups,1]
+  const centre = mean(grouped, [2]);
+  const w = op.reshape(weight!, members.slice(1));
+
+  const dySum = channelSums(dy);
+  const normalSum = op.mul(r, op.sub(channelSums(op.mul(dy, x!)), op.mul(centre, dySum)));
+  const perPixel = 1 / ((channels / groups) * (dimProduct(pixels) as number));
+  const groupMean = (v: Value): Value => op.mul(op.sum(op.mul(v, w), [2]), perPixel);
+  const slope = op.neg(op.mul(op.mul(r, r), groupMean(normalSum))); // [B,groups,1]
+  const shift = op.neg(op.add(op.mul(r, groupMean(dySum)), op.mul(slope, centre)));
+
+  const spread = (v: Value): Value =>
+    op.reshape(op.expand(v, members), [batch, channels, ...pixels.map(() => 1)]);
+  const dx = op.add(
+    op.add(op.mul(dy, spread(op.mul(r, w))), op.mul(x!, spread(slope))),
+    spread(shift),
+  );
+  const overBatch = (v: Value): Value => op.reshape(op.sum(v, [0]), weight!.shape);
+  return [dx, overBatch(normalSum), bias && overBatch(dySum)];
+};
+
+/** Numbers that one matrix of scores may have before queries are cut into chunks. */
+const CHUNK_SCORES = 2 ** 24;
+
+/**
+ * Scores are worked out again from q and k, chunk by chunk of the queries, so that none are kept.
+ * sum(dp * p) is sum(dy * y), which is shorter. Dao et al. 2022, algorithm 4.
+ */
+const attention: CompositeGradient<"attention"> = ([q, k, v], dy, y, spec) => {
+  const { heads, scale, causal } = spec;
+  const [b, n, c] = q!.shape as readonly [Dim, number, number];
+  const m = k!.shape[1] as number;
+  const split = (x: Value): Value =>
+    op.transpose(op.reshape(x, [b, x.shape[1]!, heads, c / heads]), [0, 2, 1, 3]);
+  const join = (x: Value): Value => op.reshape(op.transpose(x, [0, 2, 1, 3]), [b, -1, c]);
+  const [keys, values] = [split(k!), split(v!)];
+  const queries = split(op.mul(q!, scale));
+  const [outer, mixed] = [split(dy), op.mul(dy, y)];
+  const inner = op.transpose(
+    op.sum(op.reshape(mixed, [b, n, heads, c / heads]), [3]),
+    [0, 2, 1, 3],
+  ); // [B,heads,N,1]
+
+  const chunk = (start: number, size: number): readonly [Value, Value, Value] => {
+    const part = (x: Value, axis = 2): Value => (size === n ? x : op.slice(x, axis, start, size));
+    const [rows, drows] = [part(queries), part(outer)];
+    const scores = op.matmul(rows, keys, { transB: true }); // [B,heads,size,M]
+    const p = softmax(causal ? op.add(scores, part(causalMask(n, m), 0)) : scores);
+    const dp = op.matmul(drows, values, { transB: true });
+    const ds = softmaxGrad(p, dp, part(inner));
+    return [
+      op.matmul(ds, keys),
+      op.matmul(ds, rows, { transA: true }),
+      op.matmul(p, drows, { transA: true }),
+    ];
+  };
+  const size = chunkSize(n, (dimProduct([b, heads, m]) as number) || 1);
+  const chunks = Array.from({ length: Math.ceil(n / size) }, (_, i) =>
+    chunk(i * size, Math.min(size, n - i * size)),
+  );
+  const total = (parts: readonly Value[]): Value => parts.reduce((x, part) => op.add(x, part));
+  const dq =
+    chunks.length === 1
+      ? chunks[0]![0]
+      : op.concat(
+          chunks.map((part) => part[0]),
+          2,
+        );
+  return [
+    op.mul(join(dq), scale),
+    join(total(chunks.map((part) => part[1]))),
+    join(total(chunks.map((part) => part[2]))),
+  ];
+};
+
+/** Queries of one chunk: as many as fit, in chunks of nearly equal size. */
+function chunkSize(n: number, rowScores: number): number {
+  const fitting = Math.max(1, Math.floor(CHUNK_SCORES / rowScores));
+  return Math.ceil(n / Math.ceil(n / fitting));
+}
+
+/** Compositions with a rule of their own; others are differentiated through their expansion. */
+export const COMPOSITE_GRADIENTS: { readonly [C in CompositeName]?: CompositeGradient<C> } = {
+  softmax: (_, dy, y) => [softmaxGrad(y, dy)],
+  silu: sigmoidUnit(1),
+  quickGelu: sigmoidUnit(1.702),
+  gelu,
+  linear,
+  layerNorm,
+  groupNorm,
+  attention,
+};

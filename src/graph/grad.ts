@@ -1,0 +1,80 @@
+import { invariant } from "../util/errors.js";
+import { type Dim, sameDim, showShape } from "./dim.js";
+import { GRADIENTS, type GradientRule, sourcesOf } from "./gradients.js";
+import * as op from "./ops.js";
+import { isOp, type Primitive, topological, type Value } from "./value.js";
+
+/**
+ * How `loss`, a single number, changes with each value of `wrt`, as more of the same graph: reverse
+ * mode. A value that the loss does not depend on gets zeros.
+ */
+export function grad(loss: Value, wrt: readonly Value[]): Value[] {
+  invariant(
+    loss.type === "float" && loss.shape.every((d) => sameDim(d, 1)),
+    `grad: expected a loss of one number, got ${loss.type} ${showShape(loss.shape)}`,
+  );
+  const order = topological([loss], sourcesOf);
+  const wanted = new Set(wrt);
+  const active = dependents(order, wanted);
+  const parts = new Map<Value, Value[]>([[loss, [numbers(loss.shape, 1)]]]);
+  const gradients = new Map<Value, Value>();
+  for (const v of [...order].reverse()) {
+    const contributions = parts.get(v);
+    if (!contributions || !active.has(v)) continue;
+    parts.delete(v);
+    const dy = total(contributions);
+    if (wanted.has(v)) gradients.set(v, dy);
+    const shares = (GRADIENTS[v.op] as GradientRule<Primitive>)(v, dy);
+    sourcesOf(v).forEach((source, i) => {
+      const share = shares[i];
+      if (share && active.has(source)) parts.set(source, [...(parts.get(source) ?? []), share]);
+    });
+  }
+  return wrt.map((v) => gradients.get(v) ?? numbers(v.shape, 0));
+}
+
+/** The values of `order` that a gradient passes on its way to `wanted`. */
+function dependents(order: readonly Value[], wanted: ReadonlySet<Value>): ReadonlySet<Value> {
+  const found = new Set<Value>();
+  for (const v of order) {
+    const depends = wanted.has(v) || sourcesOf(v).some((source) => found.has(source));
+    if (v.type === "float" && depends) found.add(v);
+  }
+  return found;
+}
+
+/** The same number everywhere. */
+function numbers(shape: readonly Dim[], value: number): Value {
+  return op.expand(op.constant([], [value]), shape);
+}
+
+/** The sum of what the users of one value say. */
+function total(contributions: readonly Value[]): Value {
+  return joined(contributions) ?? contributions.reduce((a, b) => op.add(a, b));
+}
+
+/** Gradients of slices that tile an axis, one after another: what padding and adding them gives. */
+function joined(contributions: readonly Value[]): Value | undefined {
+  const [first] = contributions;
+  if (contributions.length < 2 || !isOp(first!, "pad")) return undefined;
+  const axis = first.attrs.pads.findIndex(([before, after]) => before + after > 0);
+  const parts: { readonly start: number; readonly part: Value }[] = [];
+  for (const v of contributions) {
+    if (!isOp(v, "pad")) return undefined;
+    if (v.attrs.pads.some(([before, after], i) => i !== axis && before + after > 0))
+      return undefined;
+    parts.push({ start: v.attrs.pads[axis]![0], part: v.inputs[0]! });
+  }
+  parts.sort((a, b) => a.start - b.start);
+  let end = 0;
+  for (const { start, part } of parts) {
+    if (start !== end) return undefined;
+    end += part.shape[axis] as number;
+  }
+  return end === first.shape[axis]
+    ? op.concat(
+        parts.map(({ part }) => part),
+        axis,
+      )
+    : undefined;
+}
