@@ -12,7 +12,7 @@ export {
   type TensorSummary,
 } from "./inspect.js";
 export { type KeyMap, type KeyRule, keyMap, mapKeys, type Named, type View } from "./keyMap.js";
-export { type LoadOptions, loadModelFiles } from "./load.js";
+export { type LoadOptions, loadModelFiles, loadVae } from "./load.js";
 export { predictionFromProbe, withPrediction } from "./prediction.js";
 export type {
   Component,
@@ -24,3 +24,11 @@ export type {
 export { ldmUNetRules, type UNetLayout } from "./unetKeys.js";
 export { diffusersVaeRules, ldmVaeRules, type VaeLayout } from "./vaeKeys.js";
 export { findWeights, type WeightFiles } from "./weightFiles.js";
+export {
+  type ComponentToWrite,
+  type WeightDType,
+  writeComponent,
+  writeJson,
+  writeText,
+  writeWeights,
+} from "./writeComponent.js";

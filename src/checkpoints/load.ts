@@ -75,11 +75,14 @@ function folderText(
   return { ...extract(config, used, transformersClipRules(prefix), file, identity), ignored };
 }
 
-/** The VAE that --vae names. `base` gives what a lone file cannot tell. */
-async function otherVae(
+/**
+ * An autoencoder: a file, a component's folder, or the one in a whole diffusers folder. `base` gives
+ * what a lone file cannot tell; no weight is loaded. Throws "not-found" where there is none.
+ */
+export async function loadVae(
   source: Folder | ByteSource,
-  base: VaeConfig | undefined,
-  variant: string | undefined,
+  base?: VaeConfig,
+  variant?: string,
 ): Promise<Component<VaeConfig>> {
   if (!isFolder(source)) {
     return vaeFromFile((await readTensorFile(source)).tensors, source.name, base);
@@ -169,7 +172,7 @@ async function loadFolder(folder: Folder, options: LoadOptions): Promise<ModelFi
   const vae =
     options.vae === undefined
       ? folderVae(...(await tensorsOf("vae")), own)
-      : await otherVae(options.vae, own, options.variant);
+      : await loadVae(options.vae, own, options.variant);
   const unet = configs.unet.config;
   checkFit(folder.name, unet, vae.config, text.component.config);
   return {
@@ -198,7 +201,7 @@ async function loadFile(source: ByteSource, options: LoadOptions): Promise<Model
   const { unet, vae: inside, text, keys } = splitSingleFile(tensors, name, family, base);
   if (keys.unknown.length > 0) throw surplusKeys(name, FAMILY_TITLES[family], keys.unknown);
   const vae = options.vae
-    ? await otherVae(options.vae, base?.vae ?? inside?.config, options.variant)
+    ? await loadVae(options.vae, base?.vae ?? inside?.config, options.variant)
     : inside;
   if (vae === undefined) {
     throw new TintypeError("mismatch", `${name}: holds no VAE. Pass one with --vae.`);

@@ -5,7 +5,8 @@ import { invariant } from "../util/errors.js";
 /** How a parameter starts when nothing is loaded. */
 export type Init =
   | { readonly kind: "constant"; readonly value: number }
-  | { readonly kind: "normal"; readonly std: number }
+  /** Around 0, or around `mean`. */
+  | { readonly kind: "normal"; readonly std: number; readonly mean?: number }
   /** Uniform in [-bound, bound). */
   | { readonly kind: "uniform"; readonly bound: number };
 
@@ -47,6 +48,29 @@ export interface Params {
 /** The parameters of one model while it is traced, and what it has declared so far. */
 export interface RootParams extends Params {
   readonly declared: ReadonlyMap<string, ParamDeclaration>;
+}
+
+/** The same parameters, where those called `weight` and `bias` start otherwise than their layers say. */
+export function withInit(
+  p: Params,
+  init: { readonly weight?: Init; readonly bias?: Init },
+): Params {
+  return {
+    path: p.path,
+    rule: p.rule,
+    at: (name) => withInit(p.at(name), init),
+    get(name, shape, usual) {
+      const last = name.slice(name.lastIndexOf(".") + 1);
+      const own = last === "weight" ? init.weight : last === "bias" ? init.bias : undefined;
+      return p.get(name, shape, own ?? usual);
+    },
+  };
+}
+
+/** The same parameters, all starting as zeros: the layer adds nothing until it has learned something. */
+export function zeroed(p: Params): Params {
+  const zeros: Init = { kind: "constant", value: 0 };
+  return withInit(p, { weight: zeros, bias: zeros });
 }
 
 /** Parameters for one trace. */

@@ -1,0 +1,46 @@
+import type { VaeConfig } from "../../models/vae/config.js";
+import { type Tensor, tensor } from "../../tensor/tensor.js";
+import { checkGroups } from "../modelConfig.js";
+import { findVae, readWeights } from "../reference.js";
+import type { TaskContext } from "../task.js";
+import { initialWeights, type Weights } from "../weights.js";
+import type { AutoencoderConfig } from "./config.js";
+import { vaeParameters } from "./trainer.js";
+
+/** An autoencoder to begin with. */
+export interface StartingPoint {
+  readonly model: VaeConfig;
+  readonly weights: Weights;
+}
+
+/** The checkpoint that the config names, or random weights from its seed. */
+export async function startingPoint(
+  config: Pick<AutoencoderConfig, "from" | "model" | "seed" | "loss">,
+  context: TaskContext,
+): Promise<StartingPoint> {
+  if (config.from !== undefined) {
+    const found = await findVae(config.from, context);
+    return { model: found.config, weights: await readWeights(found.weights) };
+  }
+  const { model, seed, loss } = config;
+  checkGroups("model", model.blockOutChannels, model.normNumGroups);
+  const weights = initialWeights(vaeParameters(model).values(), seed);
+  return { model, weights: loss.kl === null ? withoutSpread(weights, model) : weights };
+}
+
+/** Log variance of latents that have none: what the posterior is clamped to. */
+const NO_SPREAD = -30;
+
+/**
+ * The same weights with a posterior of no variance: a plain autoencoder learns nothing about it, and
+ * what reads its files draws from it.
+ */
+function withoutSpread(weights: Weights, { latentChannels, useQuantConv }: VaeConfig): Weights {
+  const last = useQuantConv ? "quant_conv" : "encoder.conv_out";
+  const lower = (name: string, value: number): [string, Tensor] => {
+    const { shape, data } = weights.get(`${last}.${name}`)!;
+    const half = (data.length / (2 * latentChannels)) * latentChannels;
+    return [`${last}.${name}`, tensor(shape, data.slice().fill(value, half))];
+  };
+  return new Map([...weights, lower("weight", 0), lower("bias", NO_SPREAD)]);
+}

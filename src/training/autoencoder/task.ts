@@ -1,0 +1,151 @@
+import { vaeConfigJson } from "../../checkpoints/configJson.js";
+import { writeComponent } from "../../checkpoints/index.js";
+import { tensorToPictures } from "../../image/picture.js";
+import { type VaeConfig, vaeFactor } from "../../models/vae/config.js";
+import { decoderGraph, encoderGraph } from "../../pipelines/graphs.js";
+import { sliceBatch } from "../../tensor/elementwise.js";
+import { type Tensor, tensor } from "../../tensor/tensor.js";
+import { check } from "../../util/errors.js";
+import { openData } from "../data/open.js";
+import type { BatchSource } from "../data/types.js";
+import { learned, overBatches, stored, trainingOf } from "../learner.js";
+import { normal, randomFor } from "../random.js";
+import type { Sample, Task, TaskContext, TaskKind } from "../task.js";
+import type { Weights } from "../weights.js";
+import { type AutoencoderConfig, autoencoderSchema } from "./config.js";
+import { latentScale } from "./latents.js";
+import { startingPoint } from "./start.js";
+import { autoencoderTrainer } from "./trainer.js";
+
+/** Training of an autoencoder between pictures and latents. */
+export const autoencoder: TaskKind<AutoencoderConfig> = {
+  name: "autoencoder",
+  schema: autoencoderSchema,
+  open: openAutoencoder,
+};
+
+/**
+ * Opens the training of an autoencoder: random weights, or those of the checkpoint that
+ * `config.from` names. The metrics of a step are loss, l1, psnr in dB, kl...; its product is an
+ * AutoencoderKL in `vae/`. Throws what data and checkpoint do.
+ */
+export async function openAutoencoder(
+  config: AutoencoderConfig,
+  context: TaskContext,
+): Promise<Task> {
+  const { model, weights } = await startingPoint(config, context);
+  const data = await openData(config.data, { ...context, ...config });
+  checkSizes(data, model);
+  const trainer = await autoencoderTrainer(config, trainingOf(context.engine), model, weights);
+  let lastBatch: readonly string[] = [];
+
+  return {
+    examplesPerStep: config.batchSize * config.accumulate,
+    get skipped() {
+      return data.skipped;
+    },
+    get lastBatch() {
+      return lastBatch;
+    },
+    async step(step) {
+      const batches = { data, step, count: config.accumulate };
+      const { metrics, names } = await overBatches(batches, ({ images }, index) => {
+        const shape = latentShape(images, model);
+        return trainer.run(step, images, normal(randomFor(config.seed, "posterior", index), shape));
+      });
+      lastBatch = names;
+      return { ...metrics, ...(await trainer.update(step)), loss: metrics.loss! };
+    },
+    save: trainer.save,
+    restore: trainer.restore,
+    async export(folder) {
+      const scaled = await measured(config, context, model, await learned(trainer.store), data);
+      await context.platform.files.makeFolder(folder);
+      await writeComponent(context.platform.files, `${folder}/vae`, scaled, config.dtype);
+    },
+    samples: async () => reconstructions(context, model, await learned(trainer.store), data),
+    async [Symbol.asyncDispose]() {
+      await trainer[Symbol.asyncDispose]();
+      await data[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function checkSizes({ sizes }: BatchSource, model: VaeConfig): void {
+  const f = vaeFactor(model);
+  const odd = sizes.find(([width, height]) => width % f !== 0 || height % f !== 0);
+  check(
+    odd === undefined,
+    "bad-argument",
+    `data: pictures of ${odd?.join("x")} do not divide into latents of ${f}x${f} pixels. ` +
+      `Set data's resolution and crop to multiples of ${f}.`,
+  );
+}
+
+function latentShape({ shape }: Tensor, model: VaeConfig): number[] {
+  const f = vaeFactor(model);
+  return [shape[0]!, model.latentChannels, shape[2]! / f, shape[3]! / f];
+}
+
+/** The product's files, with the scale of the latents measured on pictures of the data. */
+async function measured(
+  { scaleBatches }: AutoencoderConfig,
+  { engine }: TaskContext,
+  model: VaeConfig,
+  weights: Weights,
+  data: BatchSource,
+) {
+  await using encoder = await engine.load(encoderGraph(model), stored(weights), {
+    label: "encoder of the trained autoencoder",
+  });
+  async function* images() {
+    for (let i = 0; i < scaleBatches; i++) yield (await data.batch(i)).images;
+  }
+  const scalingFactor = await latentScale(encoder, model, images());
+  const side = Math.max(...data.sizes.flat());
+  const config = vaeConfigJson({ ...model, scalingFactor }, side);
+  return { config, weights, library: "diffusers" } as const;
+}
+
+/** Pictures of a sample grid. */
+const SHOWN = 8;
+
+/** Pictures of the data, each beside what the autoencoder makes of it. */
+async function reconstructions(
+  { engine }: TaskContext,
+  model: VaeConfig,
+  weights: Weights,
+  data: BatchSource,
+): Promise<Sample[]> {
+  const batch = await data.batch(0);
+  const images = sliceBatch(batch.images, 0, Math.min(SHOWN, batch.names.length));
+  const label = "trained autoencoder";
+  await using encoder = await engine.load(encoderGraph(model), stored(weights), { label });
+  await using decoder = await engine.load(decoderGraph(model), stored(weights), { label });
+  const { moments } = await encoder.run({ image: images });
+  const { image } = await decoder.run({ latents: means(moments!) });
+  return tensorToPictures(beside(images, image!)).map((picture, i) => ({
+    caption: batch.captions[i]!,
+    picture,
+  }));
+}
+
+/** The first half of the channels: [B,2C,h,w] -> [B,C,h,w]. */
+function means({ shape, data }: Tensor): Tensor {
+  const [b, c, h, w] = shape as [number, number, number, number];
+  const half = (c / 2) * h * w;
+  const out = new Float32Array(b * half);
+  for (let i = 0; i < b; i++) out.set(data.subarray(2 * i * half, (2 * i + 1) * half), i * half);
+  return tensor([b, c / 2, h, w], out);
+}
+
+/** Pictures [B,C,H,W] of one size, left and right -> [B,C,H,2W]. */
+function beside(left: Tensor, right: Tensor): Tensor {
+  const w = left.shape[3]!;
+  const out = new Float32Array(2 * left.data.length);
+  for (let row = 0; row < left.data.length / w; row++) {
+    out.set(left.data.subarray(row * w, (row + 1) * w), 2 * row * w);
+    out.set(right.data.subarray(row * w, (row + 1) * w), (2 * row + 1) * w);
+  }
+  return tensor([...left.shape.slice(0, 3), 2 * w], out);
+}

@@ -1,0 +1,163 @@
+import { grad } from "../graph/grad.js";
+import { graphOf } from "../graph/graph.js";
+import type { Value } from "../graph/value.js";
+import type { ParamDeclaration } from "../nn/params.js";
+import type { EmaSpec, OptimizerSpec } from "../optim/index.js";
+import type { Engine } from "../runtime/engine.js";
+import type {
+  ParameterSpec,
+  ParameterStore,
+  StoreOptions,
+  TrainingEngine,
+} from "../runtime/training.js";
+import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { memorySource } from "../util/bytes.js";
+import { check, invariant } from "../util/errors.js";
+import type { TaskState } from "./task.js";
+import type { Weights } from "./weights.js";
+
+/*
+ * What the trainers have in common: parameters in a store, steps of several batches, checkpoints.
+ */
+
+/** Parameters to train, from their declarations and where they start. `rate` is times the learning rate. */
+export function parameterSpecs(
+  declared: Iterable<ParamDeclaration>,
+  start: Weights,
+  rate = 1,
+): ParameterSpec[] {
+  return Array.from(declared, ({ name, shape }) => {
+    const value = start.get(name);
+    invariant(value !== undefined, `the parameter ${name} has no value to start from`);
+    return { name, shape, data: value.data, rate };
+  });
+}
+
+/** How a store is trained that a config describes. */
+export function storeOptions(
+  label: string,
+  config: {
+    readonly optimizer: OptimizerSpec;
+    readonly clip: number | null;
+    readonly ema: EmaSpec | null;
+  },
+): StoreOptions {
+  const { optimizer, clip, ema } = config;
+  return { label, optimizer, ...(clip === null ? {} : { clip }), ...(ema === null ? {} : { ema }) };
+}
+
+/** What an engine trains with. Throws "device" where it cannot. */
+export function trainingOf(engine: Engine): TrainingEngine {
+  const { training, device } = engine;
+  check(training, "device", `${device}: Tintype trains on the CPU. Use --device cpu.`);
+  return training;
+}
+
+/** Gradients of a loss by parameter, for those of `names` that it depends on. */
+export function gradientsOf(loss: Value, names: Iterable<string>): ReadonlyMap<string, Value> {
+  const { params } = graphOf({ loss });
+  const trained = [...names].filter((name) => params.has(name));
+  const gradients = grad(
+    loss,
+    trained.map((name) => params.get(name)!),
+  );
+  return new Map(trained.map((name, i) => [name, gradients[i]!]));
+}
+
+/** The parameters as they are to be used: averaged, where the store keeps an average. */
+export function learned(store: ParameterStore): Promise<Weights> {
+  return store.read(store.parts.includes("ema") ? "ema" : "params");
+}
+
+/** Everything in a store, as files of a checkpoint: "model.params", "model.exp_avg"... */
+export async function saveStore(file: string, store: ParameterStore): Promise<TaskState> {
+  const parts: Record<string, Weights> = {};
+  for (const part of store.parts) parts[`${file}.${part}`] = await store.read(part);
+  return parts;
+}
+
+/** Puts back what `saveStore` returned. */
+export async function restoreStore(
+  file: string,
+  store: ParameterStore,
+  state: TaskState,
+): Promise<void> {
+  for (const part of store.parts) {
+    const values = state[`${file}.${part}`];
+    invariant(values !== undefined, `the checkpoint has no ${file}.${part}`);
+    await store.write(part, values);
+  }
+}
+
+/** Tensors in memory as an engine takes stored ones. */
+export function stored(weights: Weights): StoredTensors {
+  return new Map(
+    [...weights].map(([name, { shape, data }]): [string, StoredTensor] => {
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      const source = memorySource(name, bytes);
+      return [name, { dtype: "f32", shape, source, offset: 0, length: bytes.length }];
+    }),
+  );
+}
+
+/** The number in a scalar output. */
+export function scalar(value: Tensor | undefined): number {
+  invariant(value?.data.length === 1, "an output is no scalar");
+  return value.data[0]!;
+}
+
+/** Means by name over the batches of one step. */
+export function meanMetrics(
+  batches: readonly Readonly<Record<string, number>>[],
+): Record<string, number> {
+  const names = Object.keys(batches[0] ?? {});
+  const meanOf = (name: string): number =>
+    batches.reduce((sum, batch) => sum + batch[name]!, 0) / batches.length;
+  return Object.fromEntries(names.map((name) => [name, meanOf(name)]));
+}
+
+/** Programs by the shape of their batch, each made when a batch first has that shape. */
+export function byShape<P extends AsyncDisposable>(
+  make: (shape: readonly number[]) => Promise<P>,
+): { get(shape: readonly number[]): Promise<P> } & AsyncDisposable {
+  const programs = new Map<string, Promise<P>>();
+  return {
+    get(shape) {
+      const known = programs.get(`${shape}`) ?? make(shape);
+      programs.set(`${shape}`, known);
+      return known;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const program of programs.values()) await (await program)[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** PSNR in dB of a mean squared error, for values in [-1,1]. */
+export function psnr(mse: number): number {
+  return 10 * Math.log10(4 / mse);
+}
+
+/** Runs the batches of one optimizer step, one after the other: the means of what they report. */
+export async function overBatches<B extends { readonly names: readonly string[] }>(
+  {
+    data,
+    step,
+    count,
+  }: {
+    readonly data: { batch(step: number): Promise<B> };
+    readonly step: number;
+    readonly count: number;
+  },
+  run: (batch: B, index: number) => Promise<Readonly<Record<string, number>>>,
+): Promise<{ readonly metrics: Record<string, number>; readonly names: readonly string[] }> {
+  const reports: Readonly<Record<string, number>>[] = [];
+  const names: string[] = [];
+  for (let index = step * count; index < (step + 1) * count; index++) {
+    const batch = await data.batch(index);
+    names.push(...batch.names);
+    reports.push(await run(batch, index));
+  }
+  return { metrics: meanMetrics(reports), names };
+}
