@@ -52,7 +52,7 @@ function strips(groups: readonly Group[]): readonly (readonly [number, number])[
     ];
   }
   const { count, side } = first!;
-  const width = [46, 60, 108][count - 1]!;
+  const width = { 1: 46, 2: side === "middle" ? 76 : 62, 3: 112 }[count];
   const left = { left: 5, middle: (POSTCARD_SIZE - width) / 2, right: 123 - width }[side];
   return [[left, left + width]];
 }
@@ -74,7 +74,7 @@ function placeGroup(
   const slot = (strip[1] - strip[0]) / count;
   // A gap on both sides of each thing keeps the count plain.
   const largest = Math.min((slot - 3) / width, TALLEST[place] / height, 1.75);
-  const least = Math.max(LEAST_SIZE / Math.max(width, height), largest * 0.78);
+  const least = Math.max(LEAST_SIZE / Math.max(width, height), largest * 0.82);
   const common = random.range(least, largest);
   return Array.from({ length: count }, (_, i) => {
     const scale = Math.min(Math.max(common * random.range(0.94, 1.06), least), largest);

@@ -50,10 +50,12 @@ export function paintScene(c: Context2D, scene: Scene): void {
   const horizon = HORIZONS[scene.ground];
   const disc = placeDisc(random, scene, horizon, things);
   paintSky(c, random, scene, light, { horizon, disc });
-  paintGround(c, random, scene, light, disc);
   const fromLeft = (thing: Placed): boolean => disc.x < thing.x;
   const on = (place: string): Placed[] => things.filter((t) => KIND_FACTS[t.kind].place === place);
-  for (const boat of on("water")) paintReflection(c, boat, light, fromLeft(boat));
+  const afloat = (): void => {
+    for (const boat of on("water")) paintReflection(c, boat, light, fromLeft(boat));
+  };
+  paintGround(c, random, scene, light, { disc, afloat });
   for (const thing of on("land")) paintShadow(c, thing, scene, disc);
   for (const thing of things) paintPlaced(c, thing, light, fromLeft(thing));
 }

@@ -43,14 +43,16 @@ function ridge(
 
 /** A surface from `top` down to the lower edge: further up it is hazier, and nearer it is deeper. */
 function surface(c: Context2D, light: Light, top: number, far: Rgb, near: Rgb): object {
+  const at = (depth: number, haze: number): Rgb =>
+    mix(under(mix(far, near, depth), light.ambient), light.haze, Math.max(haze, light.mist));
   return linear(
     c,
     [0, top],
     [0, SIZE],
     [
-      [0, mix(under(far, light.ambient), light.haze, 0.18)],
-      [0.35, under(mix(far, near, 0.45), light.ambient)],
-      [1, under(near, light.ambient)],
+      [0, at(0, 0.18)],
+      [0.35, at(0.45, 0)],
+      [1, at(1, 0)],
     ],
   );
 }
@@ -84,6 +86,12 @@ function meadow(c: Context2D, random: Random, light: Light): void {
   ridge(c, random, [114, 7, 170], surface(c, light, 106, [124, 186, 72], [60, 132, 50]));
 }
 
+/** What waters need: where the sun or moon is mirrored, and what floats on them. */
+interface Waterside {
+  readonly disc: Disc;
+  readonly afloat: () => void;
+}
+
 /** Water from `top` to `bottom`: the sky upside down, darker, with the glitter of the disc. */
 function water(
   c: Context2D,
@@ -92,15 +100,14 @@ function water(
   light: Light,
   { top, bottom, disc }: { readonly top: number; readonly bottom: number; readonly disc: Disc },
 ): void {
-  const blue: Rgb = under([44, 132, 190], light.ambient);
   c.fillStyle = linear(
     c,
     [0, top],
     [0, bottom],
     [
-      [0, mix(light.sky[2], blue, 0.45)],
-      [0.5, mix(light.sky[1], blue, 0.6)],
-      [1, mix(light.sky[0], blue, 0.75)],
+      [0, mix(light.sky[2], light.water, 0.4)],
+      [0.5, mix(light.sky[1], light.water, 0.55)],
+      [1, mix(light.sky[0], light.water, 0.75)],
     ],
   );
   c.fillRect(0, top, SIZE, bottom - top);
@@ -119,19 +126,33 @@ function water(
   c.restore();
 }
 
-function lake(c: Context2D, random: Random, light: Light, scene: Scene, disc: Disc): void {
+function lake(
+  c: Context2D,
+  random: Random,
+  scene: Scene,
+  light: Light,
+  { disc, afloat }: Waterside,
+): void {
   farHills(c, random, light, [73, 22, 100], [96, 130, 170], 0.5);
   farHills(c, random, light, [74, 9, 60], [70, 132, 96], 0.25);
   water(c, random, scene, light, { top: 71, bottom: 108, disc });
+  afloat();
   ridge(c, random, [107, 7, 180], surface(c, light, 100, [150, 196, 92], [70, 138, 58]));
 }
 
-function sea(c: Context2D, random: Random, light: Light, scene: Scene, disc: Disc): void {
+function sea(
+  c: Context2D,
+  random: Random,
+  scene: Scene,
+  light: Light,
+  { disc, afloat }: Waterside,
+): void {
   water(c, random, scene, light, { top: HORIZONS.sea, bottom: 110, disc });
+  afloat();
   const foam = mix(under([250, 252, 255], light.ambient), light.haze, 0.1);
-  const random2 = { phase: random.range(0, 6.3) };
-  beach(c, random2.phase, 101.5, css(foam, 0.75));
-  beach(c, random2.phase, 104, surface(c, light, 102, [246, 222, 166], [226, 188, 124]));
+  const phase = random.range(0, 6.3);
+  beach(c, phase, 101.5, css(foam, 0.75));
+  beach(c, phase, 104, surface(c, light, 102, [246, 222, 166], [226, 188, 124]));
 }
 
 /** Land below one long wave. */
@@ -150,6 +171,11 @@ function desert(c: Context2D, random: Random, light: Light): void {
   farHills(c, random, light, [86, 14, 90], [232, 178, 112], 0.2);
   ridge(c, random, [95, 11, 140], surface(c, light, 84, [248, 206, 132], [218, 158, 84]));
   ridge(c, random, [115, 8, 160], surface(c, light, 107, [242, 194, 116], [206, 142, 72]));
+}
+
+/** Snow throws light back whatever its colour. */
+function bright(light: Light): Light {
+  return { ...light, ambient: mix(light.ambient, [1, 1, 1], light.lamps === 1 ? 0.1 : 0.35) };
 }
 
 function snow(c: Context2D, random: Random, light: Light): void {
@@ -222,14 +248,14 @@ function mountains(c: Context2D, random: Random, light: Light, disc: Disc): void
   const fromLeft = disc.x < SIZE / 2;
   const shift = random.range(-10, 10);
   for (const [x, half, height, pair] of [
-    [14, 36, 34, far],
-    [66, 38, 40, far],
-    [116, 36, 32, far],
-    [38, 34, 44, near],
-    [94, 36, 47, near],
+    [14, 42, 34, far],
+    [66, 44, 40, far],
+    [116, 42, 32, far],
+    [38, 37, 44, near],
+    [94, 39, 47, near],
   ] as const) {
     const grown = random.range(0.88, 1.1);
-    peak(c, [x + shift, 88, half * grown, height * grown], pair, fromLeft);
+    peak(c, [x + shift, 92, half * grown, height * grown], pair, fromLeft);
   }
   farHills(c, random, light, [90, 12, 70], [76, 132, 92], 0.25);
   ridge(c, random, [99, 8, 150], surface(c, light, 90, [138, 186, 88], [66, 134, 60]));
@@ -275,34 +301,30 @@ function city(c: Context2D, random: Random, light: Light): void {
   const near = mix(under([104, 116, 152], light.ambient), light.haze, 0.2);
   skyline(c, random, light, [90, 26, 50], far, light.lamps * 0.35);
   skyline(c, random, light, [92, 12, 34], near, light.lamps * 0.85);
-  c.fillStyle = surface(c, light, 90, [176, 178, 188], [132, 134, 148]);
-  c.fillRect(0, 90, SIZE, SIZE - 90);
-  c.fillStyle = css(under([206, 206, 212], light.ambient));
-  c.fillRect(0, 90, SIZE, 2.5);
+  // A row of hedges, then the pavement.
+  farHills(c, random, light, [94, 6, 26], [84, 146, 92], 0.12);
+  c.fillStyle = surface(c, light, 92, [190, 188, 194], [138, 138, 152]);
+  c.fillRect(0, 94, SIZE, SIZE - 94);
+  c.fillStyle = css(under([222, 220, 220], light.ambient), 0.7);
+  c.fillRect(0, 94, SIZE, 2);
 }
 
-/** The ground, and what lies far behind it. */
+/** The ground and what lies far behind it; `afloat` draws on the water before the shore is drawn. */
 export function paintGround(
   c: Context2D,
   random: Random,
   scene: Scene,
   light: Light,
-  disc: Disc,
+  { disc, afloat }: { readonly disc: Disc; readonly afloat: () => void },
 ): void {
-  switch (scene.ground) {
-    case "meadow":
-      return meadow(c, random, light);
-    case "lake":
-      return lake(c, random, light, scene, disc);
-    case "sea":
-      return sea(c, random, light, scene, disc);
-    case "desert":
-      return desert(c, random, light);
-    case "snow":
-      return snow(c, random, light);
-    case "mountains":
-      return mountains(c, random, light, disc);
-    case "city":
-      return city(c, random, light);
-  }
+  const draw: Readonly<Record<Ground, () => void>> = {
+    meadow: () => meadow(c, random, light),
+    lake: () => lake(c, random, scene, light, { disc, afloat }),
+    sea: () => sea(c, random, scene, light, { disc, afloat }),
+    desert: () => desert(c, random, light),
+    snow: () => snow(c, random, bright(light)),
+    mountains: () => mountains(c, random, light, disc),
+    city: () => city(c, random, light),
+  };
+  draw[scene.ground]();
 }

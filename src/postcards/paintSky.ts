@@ -28,14 +28,16 @@ function hidden({ x, y, radius }: Disc, things: readonly Placed[]): number {
 /** Where the sun or moon stands: of a few places drawn, the one that things hide least. */
 export function placeDisc(
   random: Random,
-  { time }: Scene,
+  { time, ground }: Scene,
   horizon: number,
   things: readonly Placed[],
 ): Disc {
+  // A low sun looks over roofs and peaks.
+  const rim = { mountains: 56, city: 60 }[ground as string] ?? horizon;
   const [radius, low, high] = {
-    dawn: [8.5, horizon - 13, horizon - 9],
+    dawn: [8.5, rim - 13, rim - 9],
     day: [8, 15, 20],
-    sunset: [11, horizon - 14, horizon - 9],
+    sunset: [11, rim - 14, rim - 9],
     night: [8.5, 15, 21],
   }[time] as [number, number, number];
   const places = Array.from({ length: 8 }, () => ({
@@ -47,12 +49,12 @@ export function placeDisc(
 }
 
 function paintStars(c: Context2D, random: Random, horizon: number, disc: Disc): void {
-  for (let i = 0; i < 26; i++) {
+  for (let i = 0; i < 22; i++) {
     const [x, y] = [random.range(2, SIZE - 2), random.range(2, horizon * 0.85)];
     const near = Math.hypot(x - disc.x, y - disc.y) < disc.radius + 5;
-    const bright = random.range(0.55, 1);
+    const bright = random.range(0.5, 1);
     if (near) continue;
-    softEllipse(c, [x, y, 2.2, 2.2], [255, 252, 235], bright, 0.2);
+    softEllipse(c, [x, y, 1 + bright, 1 + bright], [255, 252, 235], bright, 0.1);
   }
 }
 
@@ -90,33 +92,51 @@ function crescent(c: Context2D, { x, y, radius }: Disc): void {
   c.closePath();
 }
 
-/** A cloud of soft puffs on a flat base, w wide. */
+/** How far a puff lies from the middle of a cloud, how high, and how large: shares of its width. */
+const PUFFS = [
+  [-0.34, 0.02, 0.16],
+  [-0.16, 0.1, 0.22],
+  [0.06, 0.15, 0.26],
+  [0.26, 0.06, 0.19],
+  [0.4, 0.01, 0.13],
+] as const;
+
+/** A cloud of soft puffs over a flat shade, w wide. */
 function paintCloud(
   c: Context2D,
   random: Random,
   [x, y, w]: readonly [number, number, number],
   light: Light,
-  alpha: number,
 ): void {
-  const puffs = Array.from({ length: 5 }, (_, i) => {
-    const across = (i - 2) / 2;
-    const r = w * (0.3 - 0.11 * across * across) * random.range(0.85, 1.15);
-    return [x + across * w * 0.34 + random.range(-1, 1), y - r * 0.35, r] as const;
-  });
   const [lit, shade] = light.cloud;
-  for (const [px, py, r] of puffs)
-    softEllipse(c, [px, py + r * 0.3, r * 1.1, r * 0.72], shade, alpha);
-  for (const [px, py, r] of puffs)
-    softEllipse(c, [px, py - r * 0.1, r, r * 0.72], lit, alpha, 0.25);
+  const turn = random.chance(0.5) ? 1 : -1;
+  const puffs = PUFFS.map(([across, up, r]) => {
+    const grown = r * random.range(0.9, 1.15);
+    return [x + turn * across * w, y - up * w, grown * w] as const;
+  });
+  softEllipse(c, [x, y + w * 0.03, w * 0.62, w * 0.17], shade, 0.95, 0.3);
+  for (const [px, py, r] of puffs) softEllipse(c, [px, py + r * 0.25, r * 1.1, r], shade, 0.8, 0.3);
+  for (const [px, py, r] of puffs) softEllipse(c, [px, py, r, r * 0.92], lit, 0.95, 0.35);
 }
 
-function paintClouds(c: Context2D, random: Random, light: Light, horizon: number): void {
+/** Clouds all over the sky, but never on the moon, which is always to be seen. */
+function paintClouds(
+  c: Context2D,
+  random: Random,
+  scene: Scene,
+  light: Light,
+  { horizon, disc }: { readonly horizon: number; readonly disc: Disc },
+): void {
   // The lower, the smaller, and the further away.
+  const start = random.next();
   for (let i = 0; i < 6; i++) {
     const depth = i / 5;
-    const x = ((i * 0.618 + random.range(-0.08, 0.08)) % 1) * SIZE;
-    const y = 10 + depth * (horizon - 30) + random.range(-3, 3);
-    paintCloud(c, random, [x, y, 56 - 26 * depth], light, 0.95);
+    const width = 52 - 24 * depth;
+    const x = -8 + ((start + i * 0.618 + random.range(-0.06, 0.06)) % 1) * (SIZE + 16);
+    const y = 14 + depth * (horizon - 32) + random.range(-3, 3);
+    const near = Math.abs(x - disc.x) < width * 0.6 + disc.radius && Math.abs(y - disc.y) < 22;
+    if (scene.moon !== undefined && near) continue;
+    paintCloud(c, random, [x, y, width], light);
   }
 }
 
@@ -169,6 +189,6 @@ export function paintSky(
   } else {
     paintSun(c, disc, light);
   }
-  if (scene.weather === "cloudy") paintClouds(c, random, light, horizon);
+  if (scene.weather === "cloudy") paintClouds(c, random, scene, light, { horizon, disc });
   if (scene.weather === "rainbow") paintRainbow(c, random, horizon);
 }

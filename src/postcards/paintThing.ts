@@ -240,6 +240,9 @@ function sailboat(b: Brush): void {
 function lighthouse(b: Brush): void {
   const { c, w, h, paint } = b;
   const [foot, neck, top] = [w * 0.38, w * 0.25, -h * 0.76];
+  if (b.light.lamps > 0) {
+    softEllipse(c, [0, top - h * 0.08, w, w * 0.8], [255, 240, 170], 0.75 * b.light.lamps);
+  }
   const half = (y: number): number => foot + (neck - foot) * (y / top);
   const band = (y0: number, y1: number, fill: object): void =>
     polygon(
@@ -269,8 +272,6 @@ function lighthouse(b: Brush): void {
     ],
     css(tone(b, [84, 76, 86])),
   );
-  if (b.light.lamps > 0.5)
-    softEllipse(c, [0, top - h * 0.08, w * 1.1, w * 0.8], [255, 240, 170], 0.75 * b.light.lamps);
   c.fillStyle = css(tone(b, WOOD, 0.4));
   c.fillRect(-w * 0.1, -h * 0.12, w * 0.2, h * 0.12);
 }

@@ -11,6 +11,10 @@ export interface Light {
   readonly ambient: Rgb;
   /** Times the colours of things: milder, so that red stays red at night. */
   readonly things: Rgb;
+  /** How much of the haze lies on the ground close by, 0 to 1. */
+  readonly mist: number;
+  /** Deep water. */
+  readonly water: Rgb;
   /** The lit and the shaded part of a cloud. */
   readonly cloud: readonly [Rgb, Rgb];
   /** The disc of the sun or moon, and its glow. */
@@ -30,6 +34,8 @@ export const LIGHTS: Readonly<Record<Time, Light>> = {
     haze: [244, 210, 206],
     ambient: [1.0, 0.93, 0.95],
     things: [1.0, 0.96, 0.97],
+    mist: 0.06,
+    water: [112, 138, 204],
     cloud: [
       [255, 234, 228],
       [214, 184, 206],
@@ -47,6 +53,8 @@ export const LIGHTS: Readonly<Record<Time, Light>> = {
     haze: [196, 222, 240],
     ambient: [1.02, 1.02, 1.0],
     things: [1.02, 1.02, 1.02],
+    mist: 0,
+    water: [36, 126, 196],
     cloud: [
       [255, 255, 255],
       [196, 210, 228],
@@ -62,8 +70,10 @@ export const LIGHTS: Readonly<Record<Time, Light>> = {
       [255, 176, 84],
     ],
     haze: [232, 134, 96],
-    ambient: [0.88, 0.68, 0.66],
+    ambient: [0.92, 0.7, 0.66],
     things: [0.97, 0.86, 0.84],
+    mist: 0.04,
+    water: [104, 56, 116],
     cloud: [
       [255, 172, 122],
       [150, 82, 122],
@@ -79,8 +89,10 @@ export const LIGHTS: Readonly<Record<Time, Light>> = {
       [58, 76, 130],
     ],
     haze: [54, 70, 118],
-    ambient: [0.36, 0.42, 0.58],
-    things: [0.74, 0.75, 0.84],
+    ambient: [0.5, 0.49, 0.61],
+    things: [0.86, 0.85, 0.93],
+    mist: 0.2,
+    water: [20, 44, 104],
     cloud: [
       [98, 110, 150],
       [48, 58, 98],
@@ -97,8 +109,8 @@ export const PAINTS: Readonly<Record<Colour, Rgb>> = {
   orange: [246, 134, 22],
   yellow: [252, 218, 44],
   green: [28, 150, 72],
-  blue: [36, 92, 214],
-  purple: [124, 52, 176],
+  blue: [38, 98, 222],
+  purple: [136, 60, 192],
   pink: [250, 142, 190],
   white: [248, 247, 243],
 };

@@ -31,8 +31,13 @@ const PAIRS = [
 /** Kinds of few grounds are drawn more often there, so that every kind is common in the world. */
 function drawKind(random: Random, kinds: readonly Kind[]): Kind {
   const weights = kinds.map((kind) => 1 / KIND_FACTS[kind].grounds.length ** 0.8);
-  let rest = random.next() * weights.reduce((a, b) => a + b);
-  return kinds.find((_, i) => (rest -= weights[i]!) < 0) ?? kinds.at(-1)!;
+  const total = weights.reduce((a, b) => a + b);
+  let rest = random.next() * total;
+  for (const [i, weight] of weights.entries()) {
+    rest -= weight;
+    if (rest < 0) return kinds[i]!;
+  }
+  return kinds.at(-1)!;
 }
 
 function drawGroup(random: Random, kind: Kind, count: Count, side: Side): Group {
