@@ -13,12 +13,18 @@ export interface PlacedWeight {
   readonly data: OnnxTensorData;
 }
 
+/** A weight that is fed on each run, in this shape. */
+export interface FedWeight {
+  readonly fed: true;
+  readonly shape: readonly number[];
+}
+
 /** How to turn a graph into ONNX. */
 export interface LoweringOptions {
   readonly rules: LoweringRules;
   readonly compute: ComputeType;
-  /** Places the weight of this name; its shape is the graph's. */
-  readonly weight: (name: string) => PlacedWeight;
+  /** Places the weight of this name; a constant's shape is the graph's. */
+  readonly weight: (name: string) => PlacedWeight | FedWeight;
 }
 
 /** An ONNX graph, the shapes that must be fed beside its inputs, and the buffers that it fills. */
@@ -57,6 +63,12 @@ export function lower(graph: Graph, { rules, compute, weight }: LoweringOptions)
     return v.type === "float" && precision(v) !== wanted ? b.cast(name, wanted) : name;
   };
 
+  const emitFed = (v: Value<"param">, { shape }: FedWeight, own: ComputeType): string => {
+    const { name } = v.attrs;
+    inputs.push({ name, dtype: "f32", shape });
+    return own === "f32" ? name : b.cast(name, own);
+  };
+
   const emit = (v: Value): string => {
     const own = precision(v);
     if (isOp(v, "input")) {
@@ -64,7 +76,10 @@ export function lower(graph: Graph, { rules, compute, weight }: LoweringOptions)
       inputs.push({ name, dtype: feedType(v), shape: onnxShape(v.shape) });
       return v.type === "float" && own !== "f32" ? b.cast(name, own) : name;
     }
-    if (isOp(v, "param")) return emitWeight(b, v, weight(v.attrs.name), own);
+    if (isOp(v, "param")) {
+      const placed = weight(v.attrs.name);
+      return "fed" in placed ? emitFed(v, placed, own) : emitWeight(b, v, placed, own);
+    }
     if (isOp(v, "composite") && !fused(v)) return named(v.attrs.expansion, own);
     const from = v.inputs.map((x) => named(x, own));
     if (isOp(v, "composite")) return fused(v)!(b.computing(own), from, v, v.attrs.spec as never);

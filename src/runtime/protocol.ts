@@ -1,3 +1,5 @@
+import type { EmaSpec, OptimizerSpec } from "../optim/spec.js";
+
 /*
  * Messages between the host and the worker that owns the engine's sessions. `run` blocks the thread
  * that calls it, so sessions live in a worker, and everything that crosses is plain data.
@@ -32,17 +34,82 @@ export interface SessionSpec {
   readonly saveTo: string | undefined;
   /** Write a profile when the session is released. */
   readonly profile: string | undefined;
+  /** Plans the memory of a run as a whole, once for each size. */
+  readonly plansMemory?: boolean;
 }
 
+/** One parameter as the worker keeps it. */
+export interface HostedParameter {
+  readonly name: string;
+  /** The shape that it is fed in. */
+  readonly shape: readonly number[];
+  readonly rate: number;
+  readonly decay: boolean;
+}
+
+/** What a store of parameters is made of. */
+export interface StoreSpec {
+  readonly parameters: readonly HostedParameter[];
+  readonly optimizer: OptimizerSpec;
+  readonly clip: number | undefined;
+  readonly ema: EmaSpec | undefined;
+}
+
+/** An input or output of a session that belongs to a parameter of a store. */
+export interface Binding {
+  /** Its name in the session. */
+  readonly at: string;
+  readonly store: number;
+  readonly parameter: string;
+}
+
+/** What a session is fed from stores, and what it gives them. */
+export interface StoreBindings {
+  readonly weights: readonly Binding[];
+  readonly gradients: readonly Binding[];
+  /** Outputs that go back to the host. */
+  readonly outputs: readonly string[];
+  /** Whether runs write their outputs into arrays that are handed over. */
+  readonly fillsOutputs: boolean;
+}
+
+/** One part of a store's parameters, by name, in the layout that they are fed in. */
+export type PartValues = Readonly<Record<string, Float32Array<ArrayBuffer>>>;
+
 export type Request =
-  | { readonly kind: "load"; readonly spec: SessionSpec }
+  | { readonly kind: "load"; readonly spec: SessionSpec; readonly stores?: StoreBindings }
   | { readonly kind: "run"; readonly session: number; readonly feeds: WireTensors }
-  | { readonly kind: "release"; readonly session: number };
+  | { readonly kind: "release"; readonly session: number }
+  | { readonly kind: "createStore"; readonly spec: StoreSpec }
+  | {
+      readonly kind: "writeStore";
+      readonly store: number;
+      readonly part: string;
+      readonly values: PartValues;
+    }
+  /** Sets what optimizer and average keep to what it is before the first step. */
+  | { readonly kind: "startStore"; readonly store: number }
+  | { readonly kind: "readStore"; readonly store: number; readonly part: string }
+  | {
+      readonly kind: "updateStore";
+      readonly store: number;
+      readonly step: number;
+      readonly learningRate: number;
+    }
+  | { readonly kind: "releaseStore"; readonly store: number };
+
+type Nothing = Readonly<Record<never, never>>;
 
 export interface Replies {
   load: { readonly session: number };
   run: { readonly outputs: WireTensors };
-  release: Readonly<Record<never, never>>;
+  release: Nothing;
+  createStore: { readonly store: number; readonly parts: readonly string[] };
+  writeStore: Nothing;
+  startStore: Nothing;
+  readStore: { readonly values: PartValues };
+  updateStore: { readonly gradientNorm: number };
+  releaseStore: Nothing;
 }
 
 export interface RequestMessage {

@@ -1,17 +1,20 @@
 import type * as Ort from "onnxruntime-common";
 import type { Port } from "../platform/worker.js";
 import { invariant } from "../util/errors.js";
+import type { OrtModule } from "./ort.js";
 import type {
+  Binding,
   Replies,
   ReplyMessage,
   Request,
   RequestMessage,
   SessionSpec,
+  StoreBindings,
   WireTensor,
 } from "./protocol.js";
+import { type Hosted, type HostedStore, hostStore } from "./storeHost.js";
 
-/** What ONNX Runtime's packages for Node.js and the browser have in common. */
-export type OrtModule = Pick<typeof Ort, "InferenceSession" | "Tensor">;
+export type { OrtModule } from "./ort.js";
 
 /** Nests "a.b.c" -> value, as ONNX Runtime's `extra` option wants its entries. */
 function nested(config: Readonly<Record<string, string>>): Record<string, unknown> {
@@ -29,13 +32,15 @@ function nested(config: Readonly<Record<string, string>>): Record<string, unknow
   return root;
 }
 
+type Of<K extends Request["kind"]> = Extract<Request, { kind: K }>;
+
 function sessionOptions(spec: SessionSpec): Ort.InferenceSession.SessionOptions {
   return {
     executionProviders: [spec.provider],
     graphOptimizationLevel: spec.optimization,
     // Planned memory is kept beside the arena that the first run of each size has filled: a second
     // decode would take 2.2 GB instead of 1.4, and no run is faster for it.
-    enableMemPattern: false,
+    enableMemPattern: spec.plansMemory ?? false,
     ...(spec.threads === undefined ? {} : { intraOpNumThreads: spec.threads }),
     ...(spec.saveTo === undefined ? {} : { optimizedModelFilePath: spec.saveTo }),
     ...(spec.profile === undefined
@@ -47,33 +52,51 @@ function sessionOptions(spec: SessionSpec): Ort.InferenceSession.SessionOptions 
   };
 }
 
+/** A session, and the parameters that it reads and finds gradients of. */
+interface HostedSession {
+  readonly session: Ort.InferenceSession;
+  readonly stores: StoreBindings | undefined;
+}
+
 /** Answers the requests that arrive at `port` with sessions of `ort`. */
 export function hostSessions(ort: OrtModule, port: Port): void {
-  const sessions = new Map<number, Ort.InferenceSession>();
+  const sessions = new Map<number, HostedSession>();
+  const stores = new Map<number, HostedStore>();
 
-  const session = (id: number): Ort.InferenceSession => {
+  const session = (id: number): HostedSession => {
     const found = sessions.get(id);
     invariant(found !== undefined, `no session ${id}`);
     return found;
   };
 
-  const load = async (id: number, spec: SessionSpec): Promise<Replies["load"]> => {
+  const store = (id: number): HostedStore => {
+    const found = stores.get(id);
+    invariant(found !== undefined, `no store ${id}`);
+    return found;
+  };
+
+  const load = async (id: number, { spec, stores }: Of<"load">): Promise<Replies["load"]> => {
     const options = sessionOptions(spec);
     // Two overloads, one call each: a path is mapped, bytes are parsed.
     const created =
       typeof spec.model === "string"
         ? await ort.InferenceSession.create(spec.model, options)
         : await ort.InferenceSession.create(spec.model, options);
-    sessions.set(id, created);
+    sessions.set(id, { session: created, stores });
     return { session: id };
   };
 
-  const run = async (request: Extract<Request, { kind: "run" }>): Promise<Replies["run"]> => {
+  const run = async (request: Of<"run">): Promise<Replies["run"]> => {
     const feeds: Record<string, Ort.Tensor> = {};
     for (const [name, { type, data, shape }] of Object.entries(request.feeds)) {
       feeds[name] = new ort.Tensor(type as "float32", data as Float32Array, shape);
     }
-    const results = await session(request.session).run(feeds);
+    const { session: on, stores: bindings } = session(request.session);
+    const results = bindings
+      ? await runOverStores(on, feeds, bindings, ({ store: id, parameter }) =>
+          store(id).parameter(parameter),
+        )
+      : await on.run(feeds);
     const outputs: Record<string, WireTensor> = {};
     for (const [name, value] of Object.entries(results)) {
       const data = value.data as Float32Array;
@@ -83,11 +106,34 @@ export function hostSessions(ort: OrtModule, port: Port): void {
   };
 
   const answer = async (id: number, request: Request): Promise<Replies[Request["kind"]]> => {
-    if (request.kind === "load") return await load(id, request.spec);
-    if (request.kind === "run") return await run(request);
-    await session(request.session).release();
-    sessions.delete(request.session);
-    return {};
+    switch (request.kind) {
+      case "load":
+        return await load(id, request);
+      case "run":
+        return await run(request);
+      case "release":
+        await session(request.session).session.release();
+        sessions.delete(request.session);
+        return {};
+      case "createStore": {
+        const created = hostStore(ort, request.spec);
+        stores.set(id, created);
+        return { store: id, parts: created.parts };
+      }
+      case "writeStore":
+        store(request.store).write(request.part, request.values);
+        return {};
+      case "startStore":
+        store(request.store).start();
+        return {};
+      case "readStore":
+        return { values: store(request.store).read(request.part) };
+      case "updateStore":
+        return store(request.store).update(request.step, request.learningRate);
+      case "releaseStore":
+        stores.delete(request.store);
+        return {};
+    }
   };
 
   const post = (reply: ReplyMessage, transfer: readonly ArrayBuffer[]): void =>
@@ -100,13 +146,45 @@ export function hostSessions(ort: OrtModule, port: Port): void {
     queue = queue.then(async () => {
       try {
         const value = await answer(id, request);
-        const outputs = "outputs" in value ? Object.values(value.outputs) : [];
-        const buffers = new Set(outputs.map((t) => t.data.buffer as ArrayBuffer));
-        post({ id, ok: true, value }, [...buffers]);
+        post({ id, ok: true, value }, buffersOf(value));
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         post({ id, ok: false, message }, []);
       }
     });
   });
+}
+
+/** The buffers of a reply, which move to the host. */
+function buffersOf(value: Replies[Request["kind"]]): ArrayBuffer[] {
+  const arrays =
+    "outputs" in value
+      ? Object.values(value.outputs).map((t) => t.data)
+      : "values" in value
+        ? Object.values(value.values)
+        : [];
+  return [...new Set(arrays.map((a) => a.buffer as ArrayBuffer))];
+}
+
+/** Runs with weights from stores; the gradients stay there, the outputs are returned. */
+async function runOverStores(
+  session: Ort.InferenceSession,
+  feeds: Record<string, Ort.Tensor>,
+  { weights, gradients, outputs, fillsOutputs }: StoreBindings,
+  parameter: (binding: Binding) => Hosted,
+): Promise<Ort.InferenceSession.ReturnType> {
+  for (const binding of weights) feeds[binding.at] = parameter(binding).weight;
+  const bound = gradients.map((binding) => ({ at: binding.at, hosted: parameter(binding) }));
+  const fetches: Record<string, Ort.Tensor | null> = {};
+  for (const name of outputs) fetches[name] = null;
+  for (const { at, hosted } of bound) fetches[at] = fillsOutputs ? hosted.gradientTarget() : null;
+  const results = { ...(await session.run(feeds, fetches)) };
+  for (const { at, hosted } of bound) {
+    if (!fillsOutputs) {
+      (hosted.gradientTarget().data as Float32Array).set(results[at]!.data as Float32Array);
+    }
+    hosted.gathered();
+    delete results[at];
+  }
+  return results;
 }

@@ -3,7 +3,7 @@ import { CPU_RULES } from "../onnx/cpu.js";
 import type { LoweringRules } from "../onnx/rules.js";
 import { WEBGPU_BASELINE, webGpuRules } from "../onnx/webgpu.js";
 import type { ProgramCache } from "./cache.js";
-import type { DeviceName, DeviceSetup } from "./engine.js";
+import type { DeviceName, DeviceSetup, TrainingSetup } from "./setup.js";
 
 /** What a caller may choose about a device. */
 export interface SetupOptions {
@@ -22,9 +22,9 @@ export function deviceSetup(
   const common = { name, provider: name, compute, threads, config: {}, cache: undefined };
   switch (name) {
     case "cpu":
-      return { ...common, rules: CPU_RULES, mapsFiles: true, cache };
+      return { ...common, rules: CPU_RULES, mapsFiles: true, cache, training: plainTraining(true) };
     case "wasm":
-      return { ...common, rules: CPU_RULES, mapsFiles: false };
+      return { ...common, rules: CPU_RULES, mapsFiles: false, training: plainTraining(false) };
     case "webgpu":
       return {
         ...common,
@@ -40,6 +40,12 @@ export function deviceSetup(
       return { ...common, rules: gpuRules(bufferBytes ?? 2 ** 31), mapsFiles: true, bufferBytes };
   }
 }
+
+/** Training with the rows of inference. */
+const plainTraining = (fillsOutputs: boolean) => async (): Promise<TrainingSetup> => ({
+  rules: CPU_RULES,
+  fillsOutputs,
+});
 
 const gpuRules = (bindingBytes: number): LoweringRules =>
   webGpuRules({ ...WEBGPU_BASELINE, bindingBytes });

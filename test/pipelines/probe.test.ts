@@ -16,6 +16,9 @@ function linearUNet(slope: number): Engine {
           : { hidden: zeros(inputs.tokens!.shape) },
       [Symbol.asyncDispose]: async () => {},
     }),
+    get training(): never {
+      throw new Error("it only runs");
+    },
     [Symbol.asyncDispose]: async () => {},
   };
 }

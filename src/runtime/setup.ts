@@ -1,0 +1,46 @@
+import type { ComputeType } from "../onnx/builder.js";
+import type { LoweringRules } from "../onnx/rules.js";
+import type { ProgramCache } from "./cache.js";
+import type { Client } from "./client.js";
+
+/** Where graphs can be run. */
+export type DeviceName = "cpu" | "webgpu" | "cuda" | "coreml" | "dml" | "wasm";
+
+/** Another order of a parameter's numbers, which the training rules of a device read it in. */
+export interface Layout {
+  /** The shape that it is fed in, and that its gradient comes in. */
+  readonly feedShape: readonly number[];
+  /** From row-major order into this one; a new array. */
+  pack(plain: Float32Array): Float32Array<ArrayBuffer>;
+  /** Back again. */
+  unpack(packed: Float32Array): Float32Array<ArrayBuffer>;
+}
+
+/** How a device trains. */
+export interface TrainingSetup {
+  readonly rules: LoweringRules;
+  /** Whether runs write their outputs into arrays that are handed over. */
+  readonly fillsOutputs: boolean;
+  /** The layout of parameters of a shape; row-major where it is undefined. */
+  readonly layoutOf?: (shape: readonly number[]) => Layout | undefined;
+}
+
+/** How one device is driven. */
+export interface DeviceSetup {
+  readonly name: DeviceName;
+  /** ONNX Runtime's name of the execution provider. */
+  readonly provider: string;
+  readonly rules: LoweringRules;
+  readonly compute: ComputeType;
+  readonly threads: number | undefined;
+  /** Whether the engine reads weights from files itself, by path and offset. */
+  readonly mapsFiles: boolean;
+  /** Bytes that one buffer may have; beyond it some kernels answer zeros. */
+  readonly bufferBytes?: number | undefined;
+  /** Session configuration entries. */
+  readonly config: Readonly<Record<string, string>>;
+  /** Compiled programs on disk; undefined where they cannot be kept. */
+  readonly cache: ProgramCache | undefined;
+  /** How it trains, found out once by asking the worker; undefined where it cannot. */
+  readonly training?: (client: Client) => Promise<TrainingSetup>;
+}
