@@ -40,7 +40,7 @@ export function placeDisc(
     sunset: [11, rim - 14, rim - 9],
     night: [8.5, 15, 21],
   }[time] as [number, number, number];
-  const places = Array.from({ length: 8 }, () => ({
+  const places = Array.from({ length: 16 }, () => ({
     x: random.range(14, SIZE - 14),
     y: random.range(low, high),
     radius,
@@ -151,7 +151,8 @@ const RAINBOW: readonly Rgb[] = [
 
 function paintRainbow(c: Context2D, random: Random, horizon: number): void {
   const outer = random.range(54, 60);
-  const [x, y] = [64 + random.range(-8, 8), horizon + 6];
+  // High enough that peaks and roofs leave most of it free.
+  const [x, y] = [64 + random.range(-8, 8), Math.min(horizon + 6, 76)];
   const width = 11;
   const gradient = c.createRadialGradient(x, y, outer - width, x, y, outer);
   const n = RAINBOW.length;

@@ -185,10 +185,11 @@ function balloon(b: Brush): void {
   c.closePath();
   c.fillStyle = round(b, paint, -r, r, 0.8);
   c.fill();
-  // The seams between its stripes, a little darker.
+  // A paler gore in the middle makes it round.
   c.save();
   c.clip();
-  ellipse(c, 0, cy + h * 0.06, w * 0.17, h * 0.5, css(tone(b, paint, 0.55), 0.55));
+  const pale = tone(b, mix(paint, [255, 255, 255], 0.22));
+  ellipse(c, 0, cy + h * 0.06, w * 0.17, h * 0.5, css(pale, 0.6));
   c.restore();
   c.fillStyle = css(tone(b, WOOD, 0.4));
   c.fillRect(-w * 0.12, -h * 0.2, w * 0.03, h * 0.1);

@@ -8,3 +8,4 @@ export {
   type Tokenizer,
   type TokenizerOptions,
 } from "./tokenizer.js";
+export { type TrainBpeOptions, trainBpe } from "./trainBpe.js";

@@ -45,9 +45,15 @@ const WORDS =
 const PARTS = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}+|[^\p{White_Space}\p{L}\p{N}]+/gu;
 
 /** NFC, white space collapsed, lower case: letter by letter, so that a final sigma stays a sigma. */
-function normalize(text: string): string {
+export function normalize(text: string): string {
   const collapsed = text.normalize("NFC").replace(/\p{White_Space}+/gu, " ");
   return Array.from(collapsed, (char) => char.toLowerCase()).join("");
+}
+
+/** Normalized text -> the words that byte pairs are merged in. */
+export function splitWords(text: string): string[] {
+  const words = text.match(WORDS) ?? [];
+  return words.flatMap((word) => word.match(PARTS) ?? []);
 }
 
 /** White space for Python's str.strip: Unicode's, and the four information separators. */
@@ -81,9 +87,7 @@ function bodyEncoder(options: TokenizerOptions, ids: Vocabulary): (text: string)
       )
       .flatMap((piece) => {
         if (piece.kind === "token") return [ids.get(piece.content)!];
-        const words = piece.text.match(WORDS) ?? [];
-        const parts = words.flatMap((word) => word.match(PARTS) ?? []);
-        return parts.flatMap((part) => encodeWord(toByteLevel(part)));
+        return splitWords(piece.text).flatMap((word) => encodeWord(toByteLevel(word)));
       });
 }
 
