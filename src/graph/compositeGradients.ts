@@ -116,11 +116,16 @@ const groupNorm: CompositeGradient<"groupNorm"> = ([x, weight, bias], dy, _, { g
 const CHUNK_SCORES = 2 ** 24;
 
 /**
- * Scores are worked out again from q and k, chunk by chunk of the queries, so that none are kept.
+ * Scores are worked out again from q and k, `chunkScores` at a time, so that none are kept.
  * sum(dp * p) is sum(dy * y), which is shorter. Dao et al. 2022, algorithm 4.
  */
-const attention: CompositeGradient<"attention"> = ([q, k, v], dy, y, spec) => {
-  const { heads, scale, causal } = spec;
+export function attentionGradient(
+  [q, k, v]: readonly Value[],
+  dy: Value,
+  y: Value,
+  { heads, scale, causal }: CompositeSpecs["attention"],
+  chunkScores: number = CHUNK_SCORES,
+): readonly Value[] {
   const [b, n, c] = q!.shape as readonly [Dim, number, number];
   const m = k!.shape[1] as number;
   const split = (x: Value): Value =>
@@ -147,7 +152,7 @@ const attention: CompositeGradient<"attention"> = ([q, k, v], dy, y, spec) => {
       op.matmul(p, drows, { transA: true }),
     ];
   };
-  const size = chunkSize(n, (dimProduct([b, heads, m]) as number) || 1);
+  const size = chunkSize(n, chunkScores / (dimProduct([b, heads, m]) as number));
   const chunks = Array.from({ length: Math.ceil(n / size) }, (_, i) =>
     chunk(i * size, Math.min(size, n - i * size)),
   );
@@ -164,12 +169,11 @@ const attention: CompositeGradient<"attention"> = ([q, k, v], dy, y, spec) => {
     join(total(chunks.map((part) => part[1]))),
     join(total(chunks.map((part) => part[2]))),
   ];
-};
+}
 
-/** Queries of one chunk: as many as fit, in chunks of nearly equal size. */
-function chunkSize(n: number, rowScores: number): number {
-  const fitting = Math.max(1, Math.floor(CHUNK_SCORES / rowScores));
-  return Math.ceil(n / Math.ceil(n / fitting));
+/** Queries of one chunk where `fitting` fit: as few chunks as can be, of nearly equal size. */
+function chunkSize(n: number, fitting: number): number {
+  return Math.ceil(n / Math.ceil(n / Math.max(1, Math.floor(fitting))));
 }
 
 /** Compositions with a rule of their own; others are differentiated through their expansion. */
@@ -181,5 +185,5 @@ export const COMPOSITE_GRADIENTS: { readonly [C in CompositeName]?: CompositeGra
   linear,
   layerNorm,
   groupNorm,
-  attention,
+  attention: (inputs, dy, y, spec) => attentionGradient(inputs, dy, y, spec),
 };

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { attentionGradient } from "./compositeGradients.js";
 import * as composite from "./composites.js";
 import { type Array64, evaluate } from "./evaluate.js";
 import { grad } from "./grad.js";
@@ -318,4 +319,55 @@ describe("compositions against central differences", () => {
     list.map((c, i): [string, Case] => [`${name} ${i}`, c]),
   );
   test.each(cases)("%s", (_, c) => check(c));
+});
+
+describe("attention in chunks of queries", () => {
+  const shape = [2, 5, 4];
+  const xs = [0, 1, 2, 3].map((i) => op.input(`x${i}`, shape));
+  const fed = xs.map((_, i) => drawn(shape, i + 1, [-2, 2]));
+  const [q, k, v, dy] = xs as [Value, Value, Value, Value];
+
+  test.each([
+    [1, false],
+    [1, true],
+    [45, false],
+    [60, true],
+    [1000, true],
+  ])("of at most %i scores, causal: %s", (chunkScores, causal) => {
+    const spec = { heads: 2, scale: 0.6, causal };
+    const y = composite.attention(q, k, v, spec);
+    const want = run(attentionGradient([q, k, v], dy, y, spec), fed);
+    const got = run(attentionGradient([q, k, v], dy, y, spec, chunkScores), fed);
+    for (const [i, data] of got.entries()) {
+      for (const [j, x] of data.entries()) expect(x).toBeCloseTo(want[i]![j]!, 12);
+    }
+  });
+});
+
+describe("where a function has a corner", () => {
+  const at = (f: (...xs: Value[]) => Value, ...xs: readonly number[]): number[] => {
+    const inputs = xs.map((_, i) => op.input(`x${i}`, []));
+    const fed = xs.map((x): Array64 => ({ shape: [], data: Float64Array.of(x) }));
+    return run(grad(f(...inputs), inputs), fed).map((data) => data[0]!);
+  };
+
+  test("abs has no slope at 0", () => expect(at(op.abs, 0)).toEqual([0]));
+  test("equal sides of max and min share evenly", () => {
+    expect(at(op.max, 2, 2)).toEqual([0.5, 0.5]);
+    expect(at(op.min, 2, 2)).toEqual([0.5, 0.5]);
+    expect(at(op.max, 2, 3)).toEqual([0, 1]);
+    expect(at(op.min, 2, 3)).toEqual([1, 0]);
+  });
+  test("clamping passes at its bounds and stops beyond, as torch.clamp does", () => {
+    const clamp = (x: Value): Value => op.min(op.max(x, -1), 1);
+    expect([-2, -1, 0, 1, 2].flatMap((x) => at(clamp, x))).toEqual([0, 1, 1, 1, 0]);
+    const turned = (x: Value): Value => op.max(-1, op.min(1, x));
+    expect([-2, -1, 0, 1, 2].flatMap((x) => at(turned, x))).toEqual([0, 1, 1, 1, 0]);
+  });
+  test("equal maxima of an axis share evenly", () => {
+    const x = op.input("x0", [4]);
+    const [dx] = grad(op.reshape(op.reduceMax(x, [0]), []), [x]);
+    const fed = { shape: [4], data: Float64Array.of(1, 5, 5, -1) };
+    expect([...run([dx!], [fed])[0]!]).toEqual([0, 0.5, 0.5, 0]);
+  });
 });

@@ -94,6 +94,27 @@ describe("what does not fit is told with both shapes", () => {
       "matmul: shapes [2] and [3] do not broadcast",
     ],
     [
+      "matmul with both sides transposed",
+      () => op.matmul(value(2, 3), value(3, 4), { transA: true, transB: true }),
+      "matmul (transA, transB): [2, 3] and [3, 4] do not fit",
+    ],
+    [
+      "scatterRows",
+      () => op.scatterRows(value(4, 2), int, 5),
+      "scatterRows: rows [4, 2] at indices [3]",
+    ],
+    [
+      "conv2dInputGrad",
+      () => op.conv2dInputGrad(value(1, 8, 4, 4), value(8, 3, 3, 3), [1, 3, 4, 4]),
+      "conv2dInputGrad dy: expected [1, 8, 2, 2], got [1, 8, 4, 4]",
+    ],
+    [
+      "conv2dWeightGrad",
+      () => op.conv2dWeightGrad(value(1, 3, 4, 4), value(1, 8, 4, 4), [3, 3]),
+      "conv2dWeightGrad dy: expected [1, 8, 2, 2], got [1, 8, 4, 4]",
+    ],
+    ["sumPool", () => op.sumPool(value(b, 3, 4, 5), 2), "sumPool: [b, 3, 4, 5] in cells of 2 x 2"],
+    [
       "conv2d channels",
       () => op.conv2d(value(b, 4, h, w), value(8, 3, 3, 3), undefined),
       "conv2d: input [b, 4, h, w], weight [8, 3, 3, 3]: channels differ",
