@@ -1,5 +1,5 @@
 /**
- * A protobuf message being written: fields are appended in order. Only what ONNX needs.
+ * A protobuf message being written: fields are appended in order. Only what ONNX and TensorBoard need.
  * Wire format: https://protobuf.dev/programming-guides/encoding
  */
 export class Message {
@@ -16,6 +16,13 @@ export class Message {
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setFloat32(0, value, true);
     return this.#varint((field << 3) | 5).#push(bytes);
+  }
+
+  /** A double field, 64 bits. */
+  double(field: number, value: number): this {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setFloat64(0, value, true);
+    return this.#varint((field << 3) | 1).#push(bytes);
   }
 
   string(field: number, value: string): this {

@@ -36,10 +36,12 @@ export interface Files {
   writeAtomically(path: string, chunks: Chunks, options?: WriteOptions): Promise<void>;
   /** Opens a file for writing, keeping its first `keep` bytes; makes it when it is not there. */
   append(path: string, keep: number): Promise<Sink>;
-  /** Moves a file over whatever file is there. */
+  /** Moves a file over whatever file is there; on a disk also a folder, to where nothing is. */
   rename(from: string, to: string): Promise<void>;
   /** Removes a file, if it is there. */
   remove(path: string): Promise<void>;
+  /** Removes a folder with all that is in it, if it is there. */
+  removeFolder(path: string): Promise<void>;
   /**
    * Makes `path` show the file at `target`: a relative symbolic link, else a hard link, a copy, or
    * a move, whichever the file system has first. An existing `path` is replaced.

@@ -8,6 +8,7 @@ export type ErrorCode =
   | "device" // no such device here, or the engine refused
   | "out-of-memory" // predicted or met
   | "network" // a hub that cannot be reached, refuses, or sends something else
+  | "diverged" // a training whose loss is no number, or explodes
   | "io" // a disk that is full, a path that cannot be written
   | "aborted"; // stopped by the caller
 

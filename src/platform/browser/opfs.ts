@@ -75,6 +75,10 @@ export function originFiles(root: Root = () => navigator.storage.getDirectory())
       const folder = await folderAt(root, parentOf(path), false).catch(nothing);
       await folder?.removeEntry(baseOf(path)).catch(nothing);
     },
+    async removeFolder(path) {
+      const folder = await folderAt(root, parentOf(path), false).catch(nothing);
+      await folder?.removeEntry(baseOf(path), { recursive: true }).catch(nothing);
+    },
     // No links here: the file itself moves.
     link: (target, path) => guard("write", path, () => move(root, target, path)),
     async freeSpace() {

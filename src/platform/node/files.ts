@@ -33,8 +33,14 @@ export const nodeFiles: Files = {
   makeFolder: (path) => attempt("make", path, () => mkdir(path, { recursive: true })),
   writeAtomically,
   append,
-  rename: (from, to) => attempt("write", to, () => rename(from, to)),
+  rename: (from, to) =>
+    attempt("write", to, async () => {
+      await rename(from, to);
+      await syncFolder(dirname(to));
+    }),
   remove: (path) => attempt("remove", path, () => rm(path, { force: true })),
+  removeFolder: (path) =>
+    attempt("remove", path, () => rm(path, { force: true, recursive: true, maxRetries: 3 })),
   link: (target, path) => attempt("write", path, () => makeLink(resolve(target), resolve(path))),
   freeSpace,
 };

@@ -1,0 +1,42 @@
+import { type Picture, picture } from "../../image/picture.js";
+
+/** The part of `CanvasRenderingContext2D` that plots and grids are drawn with. */
+export type Context2D = Pick<
+  CanvasRenderingContext2D,
+  | "fillStyle"
+  | "strokeStyle"
+  | "lineWidth"
+  | "lineJoin"
+  | "font"
+  | "textAlign"
+  | "textBaseline"
+  | "fillRect"
+  | "fillText"
+  | "measureText"
+  | "beginPath"
+  | "moveTo"
+  | "lineTo"
+  | "stroke"
+  | "getImageData"
+>;
+
+/** Makes a canvas of this size in pixels. */
+export type MakeCanvas = (width: number, height: number) => Context2D;
+
+/** What is on a canvas that is opaque everywhere. */
+export function pictureOf(context: Context2D, width: number, height: number): Picture {
+  const rgba = context.getImageData(0, 0, width, height).data;
+  const rgb = new Uint8Array(width * height * 3);
+  for (let i = 0; i < width * height; i++) {
+    for (let c = 0; c < 3; c++) rgb[3 * i + c] = rgba[4 * i + c]!;
+  }
+  return picture(width, height, rgb);
+}
+
+/** Copies a picture into another, its corner at (x, y); it must fit. */
+export function paste(into: Picture, { width, height, data }: Picture, x: number, y: number): void {
+  for (let row = 0; row < height; row++) {
+    const line = data.subarray(3 * row * width, 3 * (row + 1) * width);
+    into.data.set(line, 3 * ((y + row) * into.width + x));
+  }
+}

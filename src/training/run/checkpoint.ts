@@ -1,0 +1,176 @@
+import { readSafetensors, writeSafetensors } from "../../formats/index.js";
+import type { Files, Platform } from "../../platform/types.js";
+import { readTensor } from "../../tensor/convert.js";
+import type { Tensor } from "../../tensor/tensor.js";
+import { readJson } from "../../util/bytes.js";
+import { check, TintypeError } from "../../util/errors.js";
+import { VERSION } from "../../util/version.js";
+import type { TaskState } from "../task.js";
+import { CHECKPOINTS, LEFTOVER, PLOTS, SAMPLES, stepName, stepOf } from "./layout.js";
+
+/** What `state.json` of a checkpoint says. */
+export interface CheckpointInfo {
+  /** Of the layout of checkpoints. */
+  readonly format: 1;
+  /** The version of Tintype that wrote it. */
+  readonly tintype: string;
+  readonly kind: string;
+  /** Optimizer steps that were taken. */
+  readonly step: number;
+  /** All settings of the run at that time. */
+  readonly config: unknown;
+  /** Bytes of each file of tensors. */
+  readonly files: Readonly<Record<string, number>>;
+}
+
+/** A checkpoint that is whole. */
+export interface Checkpoint {
+  readonly path: string;
+  readonly info: CheckpointInfo;
+}
+
+const INFO = "state.json";
+/** Names of folders that are being written or removed; they count for nothing. */
+const UNFINISHED = /^\.step-\d+\.(?:new|old)$/;
+
+/**
+ * Writes a checkpoint: into a folder beside it, each file flushed, then renamed. An error or a
+ * full disk leaves no trace of it, and what was there before. Returns its path.
+ */
+export async function writeCheckpoint(
+  files: Files,
+  run: string,
+  info: Pick<CheckpointInfo, "kind" | "step" | "config">,
+  state: TaskState,
+): Promise<string> {
+  const folder = `${run}/${CHECKPOINTS}`;
+  const name = stepName(info.step);
+  const [path, fresh] = [`${folder}/${name}`, `${folder}/.${name}.new`];
+  await files.makeFolder(folder);
+  await files.removeFolder(fresh);
+  try {
+    await files.makeFolder(fresh);
+    const sizes: Record<string, number> = {};
+    for (const [part, tensors] of Object.entries(state)) {
+      const file = `${part}.safetensors`;
+      sizes[file] = await writeTensors(files, `${fresh}/${file}`, tensors);
+    }
+    const all: CheckpointInfo = { format: 1, tintype: VERSION, ...info, files: sizes };
+    await files.writeAtomically(`${fresh}/${INFO}`, [encode(`${JSON.stringify(all, null, 2)}\n`)]);
+    await removeCheckpoint(files, run, info.step); // a damaged one of the same step
+    await files.rename(fresh, path);
+  } catch (error) {
+    await files.removeFolder(fresh).catch(() => {});
+    throw error;
+  }
+  return path;
+}
+
+const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
+
+/** Writes tensors as float32; returns the file's size. */
+async function writeTensors(
+  files: Files,
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+): Promise<number> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  const rows = [...tensors].map(([name, { shape, data }]) => {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    return [name, { dtype: "f32", shape, bytes }] as const;
+  });
+  await writeSafetensors(new Map(rows), undefined, {
+    write: async (bytes) => void chunks.push(bytes),
+  });
+  await files.writeAtomically(path, chunks);
+  return chunks.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** Steps of the checkpoints that are there, rising. */
+export async function checkpointSteps(files: Files, run: string): Promise<number[]> {
+  const names = await files.list(`${run}/${CHECKPOINTS}`);
+  const steps = names.map(stepOf).filter((step) => step !== undefined);
+  return steps.sort((a, b) => a - b);
+}
+
+/** The last checkpoint that is whole. `notice` is told of those that are not. */
+export async function lastCheckpoint(
+  platform: Platform,
+  run: string,
+  notice: (message: string) => void,
+): Promise<Checkpoint | undefined> {
+  const steps = await checkpointSteps(platform.files, run);
+  for (const step of steps.reverse()) {
+    const path = `${run}/${CHECKPOINTS}/${stepName(step)}`;
+    try {
+      return { path, info: await readInfo(platform, path) };
+    } catch (error) {
+      if (!(error instanceof TintypeError)) throw error;
+      notice(`${path} is damaged and is left out (${error.message})`);
+    }
+  }
+  return undefined;
+}
+
+async function readInfo(platform: Platform, path: string): Promise<CheckpointInfo> {
+  const info = (await readJson(await platform.openFile(`${path}/${INFO}`))) as CheckpointInfo;
+  check(
+    info?.format === 1 && stepName(info.step) === path.split("/").at(-1),
+    "bad-file",
+    `${path}/${INFO}: expected the state of a checkpoint, format 1, got format ${info?.format}.`,
+  );
+  for (const [file, bytes] of Object.entries(info.files)) {
+    const size = (await platform.files.stat(`${path}/${file}`))?.size;
+    check(
+      size === bytes,
+      "bad-file",
+      `${path}/${file}: expected ${bytes} bytes, got ${size ?? "no file"}.`,
+    );
+  }
+  return info;
+}
+
+/** The tensors of a checkpoint. */
+export async function readCheckpoint(
+  platform: Platform,
+  { path, info }: Checkpoint,
+): Promise<TaskState> {
+  const state: Record<string, ReadonlyMap<string, Tensor>> = {};
+  for (const file of Object.keys(info.files)) {
+    const { tensors } = await readSafetensors(await platform.openFile(`${path}/${file}`));
+    const read = new Map<string, Tensor>();
+    for (const [name, stored] of tensors) read.set(name, await readTensor(stored));
+    state[file.replace(/\.safetensors$/, "")] = read;
+  }
+  return state;
+}
+
+/** Removes all checkpoints but the last `keep`. */
+export async function pruneCheckpoints(files: Files, run: string, keep: number): Promise<void> {
+  const steps = await checkpointSteps(files, run);
+  for (const step of steps.slice(0, -keep)) await removeCheckpoint(files, run, step);
+}
+
+/** Renames it first, so that nobody finds half of it. */
+async function removeCheckpoint(files: Files, run: string, step: number): Promise<void> {
+  const folder = `${run}/${CHECKPOINTS}`;
+  const path = `${folder}/${stepName(step)}`;
+  if ((await files.stat(path)) === undefined) return;
+  const old = `${folder}/.${stepName(step)}.old`;
+  await files.removeFolder(old);
+  await files.rename(path, old);
+  await files.removeFolder(old);
+}
+
+/** Removes what a process that was killed had not finished. */
+export async function removeUnfinished(files: Files, run: string): Promise<void> {
+  const folder = `${run}/${CHECKPOINTS}`;
+  for (const name of await files.list(folder)) {
+    if (UNFINISHED.test(name)) await files.removeFolder(`${folder}/${name}`);
+  }
+  for (const place of [run, `${run}/${PLOTS}`, `${run}/${SAMPLES}`]) {
+    for (const name of await files.list(place)) {
+      if (LEFTOVER.test(name)) await files.remove(`${place}/${name}`);
+    }
+  }
+}

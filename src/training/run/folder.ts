@@ -1,0 +1,188 @@
+import type { Platform } from "../../platform/types.js";
+import { readJson } from "../../util/bytes.js";
+import { check, TintypeError } from "../../util/errors.js";
+import { VERSION } from "../../util/version.js";
+import { parseConfig, type RunConfig } from "../config.js";
+import type { TaskKind } from "../task.js";
+import { changesBetween, mayChange, showChange } from "./changes.js";
+import { type Checkpoint, lastCheckpoint, removeUnfinished } from "./checkpoint.js";
+import { CONFIG, LEFTOVER, LOCK } from "./layout.js";
+
+/** A run's folder, held against other processes until it is disposed. */
+export interface RunFolder<C> extends AsyncDisposable {
+  readonly path: string;
+  readonly config: C;
+  /** Where the run goes on from; undefined at its beginning. */
+  readonly checkpoint: Checkpoint | undefined;
+}
+
+interface Where {
+  readonly platform: Platform;
+  readonly path: string;
+  readonly notice: (message: string) => void;
+}
+
+/**
+ * Makes the folder of a new run. Throws "bad-argument" when something is in it already or another
+ * process has it; then nothing was touched.
+ */
+export async function createRun<C extends RunConfig>(
+  kind: TaskKind<C>,
+  config: C,
+  { platform, path }: Where,
+): Promise<RunFolder<C>> {
+  await requireEmpty(platform, path);
+  const lock = await lockRun(platform, path);
+  try {
+    await requireEmpty(platform, path); // another may have been faster
+    await writeConfig(platform, path, kind, config);
+  } catch (error) {
+    await release(lock);
+    throw error;
+  }
+  return { path, config, checkpoint: undefined, [Symbol.asyncDispose]: () => release(lock) };
+}
+
+/**
+ * Opens a run to go on with. `change` makes the wanted settings of those that the run has. Throws
+ * "bad-argument" with what differs, unless that may; "not-found" when there is no run.
+ */
+export async function reopenRun<C extends RunConfig>(
+  kind: TaskKind<C>,
+  change: (config: unknown) => C,
+  { platform, path, notice }: Where,
+): Promise<RunFolder<C>> {
+  await requireRun(platform, path);
+  const lock = await lockRun(platform, path);
+  try {
+    await removeUnfinished(platform.files, path);
+    const checkpoint = await lastCheckpoint(platform, path, notice);
+    const written = await readConfig(platform, path, kind);
+    const where = `${path}/${CONFIG}`;
+    const before = parseConfig(kind.schema, checkpoint?.info.config ?? written, where);
+    const config = change(written);
+    checkChanges(path, before, config, checkpoint, notice);
+    await writeConfig(platform, path, kind, config);
+    if (checkpoint !== undefined && checkpoint.info.tintype !== VERSION) {
+      notice(
+        `${path} was trained by Tintype ${checkpoint.info.tintype} so far. This is ${VERSION}, ` +
+          "which may round otherwise.",
+      );
+    }
+    return { path, config, checkpoint, [Symbol.asyncDispose]: () => release(lock) };
+  } catch (error) {
+    await release(lock);
+    throw error;
+  }
+}
+
+/** The settings that a run has, as JSON without the kind. Throws "not-found" when there is no run. */
+export async function readRunConfig(
+  platform: Platform,
+  path: string,
+): Promise<{ readonly kind: unknown; readonly config: unknown }> {
+  await requireRun(platform, path);
+  const json = await readJson(await platform.openFile(`${path}/${CONFIG}`));
+  check(
+    typeof json === "object" && json !== null,
+    "bad-file",
+    `${path}/${CONFIG}: expected an object { ... }.`,
+  );
+  const { kind, ...config } = json as { readonly kind?: unknown };
+  return { kind, config };
+}
+
+async function readConfig<C extends RunConfig>(
+  platform: Platform,
+  path: string,
+  { name }: TaskKind<C>,
+): Promise<unknown> {
+  const { kind, config } = await readRunConfig(platform, path);
+  check(kind === name, "bad-argument", `${path} is a run of ${kind}, not of ${name}.`);
+  return config;
+}
+
+async function writeConfig<C extends RunConfig>(
+  platform: Platform,
+  path: string,
+  { name }: TaskKind<C>,
+  config: C,
+): Promise<void> {
+  const json = `${JSON.stringify({ kind: name, ...config }, null, 2)}\n`;
+  await platform.files.writeAtomically(`${path}/${CONFIG}`, [new TextEncoder().encode(json)]);
+}
+
+async function requireEmpty({ files }: Platform, path: string): Promise<void> {
+  const found = await files.stat(path);
+  check(
+    found?.kind !== "file",
+    "bad-argument",
+    `${path} is a file. Name a new folder for the run.`,
+  );
+  const names = (await files.list(path)).filter((name) => name !== LOCK && !LEFTOVER.test(name));
+  if (names.length === 0) return;
+  const message = names.includes(CONFIG)
+    ? `${path} holds a run already. Go on with --resume ${path}, or name another folder.`
+    : `${path} is not empty (${names[0]}${names.length > 1 ? ", ..." : ""}). Name a new folder for the run.`;
+  throw new TintypeError("bad-argument", message);
+}
+
+async function requireRun({ files }: Platform, path: string): Promise<void> {
+  if ((await files.stat(`${path}/${CONFIG}`))?.kind === "file") return;
+  const there = (await files.stat(path)) !== undefined;
+  throw new TintypeError(
+    "not-found",
+    there
+      ? `${path} is no run: it has no ${CONFIG}. Name the folder of a run.`
+      : `there is no run ${path}. Check the path.`,
+  );
+}
+
+async function release(lock: AsyncDisposable): Promise<void> {
+  await lock[Symbol.asyncDispose]();
+}
+
+/** Takes the lock, or throws at once. */
+async function lockRun(platform: Platform, path: string): Promise<AsyncDisposable> {
+  const giveUp = new AbortController();
+  let held = false;
+  try {
+    return await platform.lock(`${path}/${LOCK}`, {
+      signal: giveUp.signal,
+      waiting: () => {
+        held = true;
+        giveUp.abort();
+      },
+    });
+  } catch (error) {
+    if (!held) throw error;
+    throw new TintypeError(
+      "bad-argument",
+      `${path} is being trained by another process. Wait until it ends, or name another folder.`,
+    );
+  }
+}
+
+function checkChanges<C extends RunConfig>(
+  path: string,
+  before: C,
+  config: C,
+  checkpoint: Checkpoint | undefined,
+  notice: (message: string) => void,
+): void {
+  const changes = changesBetween(before, config);
+  const refused = changes.filter((change) => !mayChange(change));
+  check(
+    refused.length === 0,
+    "bad-argument",
+    `${path} was begun with other settings, and would not go on as the same run. ` +
+      `Changed: ${refused.map(showChange).join("; ")}. Put them back, or begin a new run.`,
+  );
+  const step = checkpoint?.info.step ?? 0;
+  check(
+    config.steps >= step,
+    "bad-argument",
+    `steps: ${path} has taken ${step} steps already, more than ${config.steps}.`,
+  );
+  for (const change of changes) notice(`changed ${showChange(change)}`);
+}
