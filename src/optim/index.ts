@@ -12,4 +12,6 @@ export {
   lion,
   optimizer,
   sgd,
+  type UpdateSpec,
+  updateChain,
 } from "./transforms.js";

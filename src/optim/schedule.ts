@@ -1,6 +1,9 @@
 import type { ScheduleSpec } from "./spec.js";
 
-/** The learning rate of optimizer step `step`, counted from 0. Source: diffusers.optimization. */
+/**
+ * The learning rate of optimizer step `step`, counted from 0. Source: diffusers.optimization; after the
+ * last step, where its cosine would rise again, the rate stays 0.
+ */
 export function learningRateAt(schedule: ScheduleSpec, step: number): number {
   const { learningRate, warmup = 0 } = schedule;
   if (step < warmup) return learningRate * (step / warmup);

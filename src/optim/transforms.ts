@@ -1,6 +1,6 @@
 import type { Kernels } from "./kernels.js";
 import type { EmaSpec, OptimizerSpec } from "./spec.js";
-import { mover, type Transform } from "./transform.js";
+import { chain, mover, type Transform } from "./transform.js";
 
 /*
  * The transformations there are. State has the names that torch.optim gives it.
@@ -128,4 +128,21 @@ export function optimizer(spec: OptimizerSpec, kernels: Kernels): Transform {
     case "lion":
       return lion(kernels, spec);
   }
+}
+
+/** What an update is made of. */
+export interface UpdateSpec {
+  readonly optimizer: OptimizerSpec;
+  /** Largest global norm of the gradients. */
+  readonly clip?: number | undefined;
+  readonly ema?: EmaSpec | undefined;
+}
+
+/** Measures and clips the gradients, moves the parameters, averages them. */
+export function updateChain(spec: UpdateSpec, kernels: Kernels): Transform {
+  return chain(
+    clipByGlobalNorm(kernels, spec.clip),
+    optimizer(spec.optimizer, kernels),
+    ...(spec.ema ? [ema(kernels, spec.ema)] : []),
+  );
 }

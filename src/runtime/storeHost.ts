@@ -1,15 +1,11 @@
 import type * as Ort from "onnxruntime-common";
 import {
-  chain,
-  clipByGlobalNorm,
-  ema,
   firstStep,
   type Kernels,
-  optimizer,
   type Parameter,
   PLAIN_KERNELS,
-  type Transform,
   takeMemory,
+  updateChain,
 } from "../optim/index.js";
 import { sizeOf } from "../tensor/tensor.js";
 import { invariant } from "../util/errors.js";
@@ -52,26 +48,15 @@ interface Entry extends Parameter {
   readonly state: Readonly<Record<string, Floats>>;
 }
 
-function transform(
-  { optimizer: spec, clip, ema: average }: StoreSpec,
-  kernels: Kernels,
-): Transform {
-  return chain(
-    clipByGlobalNorm(kernels, clip),
-    optimizer(spec, kernels),
-    ...(average ? [ema(kernels, average)] : []),
-  );
-}
-
 /** Takes the memory of a store, all of it at once. */
 export function hostStore(ort: OrtModule, spec: StoreSpec): HostedStore {
-  const { parts } = transform(spec, PLAIN_KERNELS);
+  const { parts } = updateChain(spec, PLAIN_KERNELS);
   const { groups, kernels } = takeMemory(
     spec.parameters.map(({ shape }) =>
       Array.from({ length: 3 + parts.length }, () => sizeOf(shape)),
     ),
   );
-  const { init, update } = transform(spec, kernels);
+  const { init, update } = updateChain(spec, kernels);
   const entries = spec.parameters.map((p, i) => entryOf(p, groups[i]!, parts));
   const byName = new Map(entries.map((e) => [e.name, e]));
   const hosted = new Map(
