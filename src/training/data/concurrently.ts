@@ -16,6 +16,20 @@ export async function concurrently<T, R>(
   return results;
 }
 
+/** f of every item, one after the other; that of the next begins while the caller uses one. */
+export async function* oneAhead<T, R>(
+  items: readonly T[],
+  f: (item: T) => Promise<R>,
+): AsyncGenerator<R> {
+  let next: Promise<R> | undefined;
+  for (const [i, item] of items.entries()) {
+    const now = next ?? f(item);
+    next = i + 1 < items.length ? f(items[i + 1]!) : undefined;
+    next?.catch(() => {}); // told when its turn comes
+    yield await now;
+  }
+}
+
 /** The first few of many names, for a message. */
 export function few(names: readonly string[], most = 5): string {
   const shown = names.slice(0, most).join(", ");

@@ -1,0 +1,81 @@
+import { sliceBatch } from "../../tensor/elementwise.js";
+import type { Tensor } from "../../tensor/tensor.js";
+import { throwIfAborted } from "../../util/errors.js";
+import {
+  type CacheOptions,
+  cacheFolder,
+  FILE_SIZE,
+  type Row,
+  readCacheFile,
+  readRows,
+  writeCacheFile,
+} from "./cacheFiles.js";
+
+/** Embeddings of texts by a frozen encoder. */
+export interface EmbeddingCache {
+  /** Where its files lie. */
+  readonly folder: string;
+  /** Texts that it has. */
+  readonly size: number;
+  /** The embeddings of texts that it has: [n, ...] as `encode` gives them, float16 in between. */
+  read(texts: readonly string[]): Promise<Tensor>;
+}
+
+/** What a file says of its rows. */
+interface About {
+  readonly texts: readonly string[];
+}
+
+/**
+ * Encodes every different text once and keeps the results on the disk, as float16. Texts that an
+ * earlier run encoded are not encoded again, whatever others it had. `encode` is always given
+ * `batchSize` texts and gives [batchSize, ...].
+ */
+export async function cacheEmbeddings(
+  texts: Iterable<string>,
+  encode: (texts: readonly string[]) => Promise<Tensor>,
+  options: CacheOptions,
+): Promise<EmbeddingCache> {
+  const { platform, fileSize = FILE_SIZE, onProgress, signal } = options;
+  const folder = await cacheFolder(options, ["embeddings", options.key]);
+  await using _ = await platform.lock(`${folder}/lock`, { signal });
+  const rows = new Map<string, Row>();
+  const add = async (path: string): Promise<boolean> => {
+    const file = await readCacheFile(platform, path);
+    if (file === undefined) return false;
+    for (const [at, text] of (file.about as About).texts.entries()) {
+      rows.set(text, { values: file.values, at });
+    }
+    return true;
+  };
+  const pathOf = (i: number): string => `${folder}/${String(i).padStart(5, "0")}.safetensors`;
+
+  let files = 0;
+  while (await add(pathOf(files))) files++;
+  const wanted = [...new Set(texts)];
+  const missing = wanted.filter((text) => !rows.has(text));
+  let done = wanted.length - missing.length;
+  for (let from = 0; from < missing.length; from += fileSize, files++) {
+    const part = missing.slice(from, from + fileSize);
+    const values: Tensor[] = [];
+    for (let at = 0; at < part.length; at += options.batchSize) {
+      throwIfAborted(signal);
+      const batch = part.slice(at, at + options.batchSize);
+      const filler = Array<string>(options.batchSize - batch.length).fill(batch[0]!);
+      values.push(sliceBatch(await encode([...batch, ...filler]), 0, batch.length));
+      done += batch.length;
+      onProgress?.(done, wanted.length);
+    }
+    await writeCacheFile(platform, pathOf(files), values, { texts: part } satisfies About);
+    await add(pathOf(files));
+  }
+  return {
+    folder,
+    size: rows.size,
+    read: (asked) => readRows(asked.map((text) => rows.get(text) ?? unknown(text))),
+  };
+}
+
+function unknown(text: string): never {
+  throw new Error(`internal: the text "${text}" was not given to the cache of embeddings`);
+}
