@@ -13,7 +13,7 @@ function fnv1a(text: string): number {
 }
 
 /** n numbers in [-1, 1), multiples of 2^-23, from a name. */
-function uniform(name: string, n: number): Float32Array<ArrayBuffer> {
+export function uniform(name: string, n: number): Float32Array<ArrayBuffer> {
   const seed = fnv1a(name);
   const out = new Float32Array(n);
   for (let i = 0; i < n; i++) {

@@ -3,17 +3,11 @@ import { graphOf } from "../graph/graph.js";
 import type { Value } from "../graph/value.js";
 import type { ParamDeclaration } from "../nn/params.js";
 import type { EmaSpec, OptimizerSpec } from "../optim/index.js";
-import type { Engine } from "../runtime/engine.js";
-import type {
-  ParameterSpec,
-  ParameterStore,
-  StoreOptions,
-  TrainingEngine,
-} from "../runtime/training.js";
+import type { ParameterSpec, ParameterStore, StoreOptions } from "../runtime/training.js";
 import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { memorySource } from "../util/bytes.js";
-import { check, invariant } from "../util/errors.js";
+import { invariant } from "../util/errors.js";
 import type { TaskState } from "./task.js";
 import type { Weights } from "./weights.js";
 
@@ -45,13 +39,6 @@ export function storeOptions(
 ): StoreOptions {
   const { optimizer, clip, ema } = config;
   return { label, optimizer, ...(clip === null ? {} : { clip }), ...(ema === null ? {} : { ema }) };
-}
-
-/** What an engine trains with. Throws "device" where it cannot. */
-export function trainingOf(engine: Engine): TrainingEngine {
-  const { training, device } = engine;
-  check(training, "device", `${device}: Tintype trains on the CPU. Use --device cpu.`);
-  return training;
 }
 
 /** Gradients of a loss by parameter, for those of `names` that it depends on. */

@@ -8,7 +8,7 @@ import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { check } from "../../util/errors.js";
 import { openData } from "../data/open.js";
 import type { BatchSource } from "../data/types.js";
-import { learned, overBatches, stored, trainingOf } from "../learner.js";
+import { learned, overBatches, stored } from "../learner.js";
 import { normal, randomFor } from "../random.js";
 import type { Sample, Task, TaskContext, TaskKind } from "../task.js";
 import type { Weights } from "../weights.js";
@@ -36,7 +36,7 @@ export async function openAutoencoder(
   const { model, weights } = await startingPoint(config, context);
   const data = await openData(config.data, { ...context, ...config });
   checkSizes(data, model);
-  const trainer = await autoencoderTrainer(config, trainingOf(context.engine), model, weights);
+  const trainer = await autoencoderTrainer(config, context.engine.training, model, weights);
   let lastBatch: readonly string[] = [];
 
   return {
