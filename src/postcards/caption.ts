@@ -29,6 +29,9 @@ import {
   type Weather,
 } from "./world.js";
 
+/** The most tokens that a caption has, start and end included: each word or mark is one. */
+export const CAPTION_TOKENS = 32;
+
 /** What a text says of one group; what it leaves open is undefined. */
 export interface SaidGroup {
   readonly kind: Kind;
@@ -152,10 +155,16 @@ function saidBy({ time, weather, moon, ground, groups }: Scene, plan: Plan): Sai
   };
 }
 
-/** Random words for what a plan says. */
+/** The most words and marks of a caption: with start and end, what a model reads. */
+const LONGEST = CAPTION_TOKENS - 2;
+
+/** Random words for what a plan says; words are drawn again where they are too many. */
 function spoken(random: Random, scene: Scene, plan: Plan): Caption {
-  const text = (random.chance(0.8) ? sentence : list)(random, scene, plan);
-  return { text, says: saidBy(scene, plan) };
+  for (;;) {
+    const text = (random.chance(0.8) ? sentence : list)(random, scene, plan);
+    const length = text.match(/\w+|[^\w\s]/g)!.length;
+    if (length <= LONGEST) return { text, says: saidBy(scene, plan) };
+  }
 }
 
 /**

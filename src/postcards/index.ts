@@ -1,6 +1,7 @@
 export type { CanvasFactory, Context2D, Gradient } from "./canvas.js";
 export {
   askingCaption,
+  CAPTION_TOKENS,
   type Caption,
   captionOf,
   fullPrompt,
@@ -12,4 +13,5 @@ export { type Combination, HELD_OUT, hasCombination, isHeldOut } from "./heldOut
 export { layoutOf, type Placed, POSTCARD_SIZE } from "./layout.js";
 export { paintPostcard, paintScene } from "./paint.js";
 export { heldOutScene, sceneOf, trainingScene } from "./scene.js";
+export { captionMerges, captions } from "./vocabulary.js";
 export * from "./world.js";

@@ -55,7 +55,7 @@ export const NUMBERS: Readonly<Record<Count, readonly string[]>> = {
 
 /** Where something on land is; the first two also hold where something else floats or flies. */
 export const ON_LAND: Readonly<Record<Ground, readonly string[]>> = {
-  meadow: ["in a meadow", "among green hills", "on a green meadow", "in the grass"],
+  meadow: ["in a meadow", "among hills", "on a meadow", "in the grass"],
   lake: ["beside a lake", "by a lake", "at a lake", "on the shore of a lake", "by a quiet lake"],
   sea: ["by the sea", "at the sea", "beside the sea", "on the beach", "at the seaside"],
   desert: ["in the desert", "in a desert", "among sand dunes", "on desert sand"],
@@ -63,7 +63,7 @@ export const ON_LAND: Readonly<Record<Ground, readonly string[]>> = {
   mountains: [
     "in the mountains",
     "in front of mountains",
-    "below snowy peaks",
+    "below mountain peaks",
     "in front of high mountains",
   ],
   city: ["in a city", "in front of a city skyline", "in the city", "in front of skyscrapers"],
@@ -75,7 +75,7 @@ export const ON_WATER: Readonly<Partial<Record<Ground, readonly string[]>>> = {
 };
 
 export const IN_THE_AIR: Readonly<Record<Ground, readonly string[]>> = {
-  meadow: ["over a meadow", "above green hills", "over a green meadow"],
+  meadow: ["over a meadow", "above hills", "above a meadow"],
   lake: ["over a lake", "above a lake", "over a quiet lake"],
   sea: ["over the sea", "above the sea", "over the beach"],
   desert: ["over the desert", "above the desert", "above sand dunes"],
@@ -86,12 +86,12 @@ export const IN_THE_AIR: Readonly<Record<Ground, readonly string[]>> = {
 
 /** Ground as a bare noun, for captions that are lists. */
 export const GROUND_NOUNS: Readonly<Record<Ground, readonly string[]>> = {
-  meadow: ["meadow", "green meadow", "green hills"],
+  meadow: ["meadow", "meadow", "hills"],
   lake: ["lake", "calm lake"],
   sea: ["sea", "beach", "sea and beach"],
   desert: ["desert", "sand dunes"],
   snow: ["snow", "snowy landscape"],
-  mountains: ["mountains", "snowy peaks"],
+  mountains: ["mountains", "mountain peaks"],
   city: ["city", "city skyline"],
 };
 

@@ -1,0 +1,34 @@
+import type { Merge } from "./bpe.js";
+import { clipVocabulary } from "./clip.js";
+
+/** The files of a `tokenizer` folder. */
+export interface ClipTokenizerFiles {
+  readonly "vocab.json": string;
+  readonly "merges.txt": string;
+  readonly "tokenizer_config.json": string;
+}
+
+/**
+ * The `tokenizer` folder of a diffusers model whose vocabulary is CLIP's bytes and these merges;
+ * padded with the end token. maxLength: tokens of a prompt, start and end included. Source:
+ * transformers CLIPTokenizer.save_pretrained.
+ */
+export function clipTokenizerFiles(
+  merges: readonly Merge[],
+  maxLength: number,
+): ClipTokenizerFiles {
+  const config = {
+    tokenizer_class: "CLIPTokenizer",
+    model_max_length: maxLength,
+    bos_token: "<|startoftext|>",
+    eos_token: "<|endoftext|>",
+    pad_token: "<|endoftext|>",
+    unk_token: "<|endoftext|>",
+  };
+  const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+  return {
+    "vocab.json": json(Object.fromEntries(clipVocabulary(merges))),
+    "merges.txt": ["#version: 0.2", ...merges.map((pair) => pair.join(" ")), ""].join("\n"),
+    "tokenizer_config.json": json(config),
+  };
+}
