@@ -40,7 +40,7 @@ export function placeDisc(
     sunset: [11, rim - 14, rim - 9],
     night: [8.5, 15, 21],
   }[time] as [number, number, number];
-  const places = Array.from({ length: 16 }, () => ({
+  const places = Array.from({ length: 32 }, () => ({
     x: random.range(14, SIZE - 14),
     y: random.range(low, high),
     radius,
