@@ -81,7 +81,9 @@ function placeGroup(
     const room = slot - 3 - width * scale;
     const x = strip[0] + slot * (i + 0.5) + room * random.range(-0.5, 0.5) * 0.8;
     const near = 0.5 + 0.5 * random.range(-1, 1);
-    const base = baseline(place, near) - (place === "sky" ? random.range(0, 18) : 0);
+    const stands = baseline(place, near) - (place === "sky" ? random.range(0, 18) : 0);
+    // Three balloons leave no gap for the moon between them, so they leave room above.
+    const base = place === "sky" && count === 3 ? Math.max(stands, height * scale + 27) : stands;
     return { kind, colour, group: index, x, base, width: width * scale, height: height * scale };
   });
 }
