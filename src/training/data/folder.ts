@@ -16,7 +16,7 @@ import type { FolderSpec } from "./spec.js";
 const AT_ONCE = 32;
 
 /** Folders deeper than this go round in a circle of links. */
-const DEEPEST = 64;
+const DEEPEST = 32;
 
 const METADATA = "metadata.jsonl";
 
