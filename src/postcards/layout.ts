@@ -22,7 +22,7 @@ export interface Placed {
 }
 
 /** Width and height of a kind, at the size that three of four in a row have. */
-const SHAPES: Readonly<Record<Kind, readonly [width: number, height: number]>> = {
+export const SHAPES: Readonly<Record<Kind, readonly [width: number, height: number]>> = {
   house: [26, 27],
   tent: [27, 21],
   car: [28, 16],
@@ -80,7 +80,7 @@ function placeGroup(
     const scale = Math.min(Math.max(common * random.range(0.94, 1.06), least), largest);
     const room = slot - 3 - width * scale;
     const x = strip[0] + slot * (i + 0.5) + room * random.range(-0.5, 0.5) * 0.8;
-    const near = 0.5 + 0.5 * random.range(-1, 1);
+    const near = random.next();
     const stands = baseline(place, near) - (place === "sky" ? random.range(0, 18) : 0);
     // Three balloons leave no gap for the moon between them, so they leave room above.
     const base = place === "sky" && count === 3 ? Math.max(stands, height * scale + 27) : stands;
