@@ -169,8 +169,8 @@ function beach(c: Context2D, phase: number, y: number, fill: string | object): v
 function desert(c: Context2D, random: Random, light: Light): void {
   farHills(c, random, light, [80, 20, 120], [206, 140, 104], 0.45);
   farHills(c, random, light, [86, 14, 90], [232, 178, 112], 0.2);
-  ridge(c, random, [95, 11, 140], surface(c, light, 84, [248, 206, 132], [218, 158, 84]));
-  ridge(c, random, [115, 8, 160], surface(c, light, 107, [242, 194, 116], [206, 142, 72]));
+  ridge(c, random, [95, 11, 140], surface(c, light, 84, [249, 212, 150], [220, 170, 108]));
+  ridge(c, random, [115, 8, 160], surface(c, light, 107, [244, 204, 142], [210, 158, 100]));
 }
 
 /** Snow throws light back whatever its colour. */

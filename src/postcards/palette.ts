@@ -71,7 +71,7 @@ export const LIGHTS: Readonly<Record<Time, Light>> = {
     ],
     haze: [232, 134, 96],
     ambient: [0.92, 0.7, 0.66],
-    things: [0.97, 0.86, 0.84],
+    things: [0.98, 0.89, 0.86],
     mist: 0.04,
     water: [104, 56, 116],
     cloud: [
