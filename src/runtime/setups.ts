@@ -3,7 +3,8 @@ import { CPU_RULES } from "../onnx/cpu.js";
 import type { LoweringRules } from "../onnx/rules.js";
 import { WEBGPU_BASELINE, webGpuRules } from "../onnx/webgpu.js";
 import type { ProgramCache } from "./cache.js";
-import type { DeviceName, DeviceSetup, TrainingSetup } from "./setup.js";
+import type { DeviceName, DeviceSetup } from "./setup.js";
+import { cpuTraining, wasmTraining } from "./trainingSetup.js";
 
 /** What a caller may choose about a device. */
 export interface SetupOptions {
@@ -22,9 +23,9 @@ export function deviceSetup(
   const common = { name, provider: name, compute, threads, config: {}, cache: undefined };
   switch (name) {
     case "cpu":
-      return { ...common, rules: CPU_RULES, mapsFiles: true, cache, training: plainTraining(true) };
+      return { ...common, rules: CPU_RULES, mapsFiles: true, cache, training: cpuTraining };
     case "wasm":
-      return { ...common, rules: CPU_RULES, mapsFiles: false, training: plainTraining(false) };
+      return { ...common, rules: CPU_RULES, mapsFiles: false, training: wasmTraining };
     case "webgpu":
       return {
         ...common,
@@ -40,12 +41,6 @@ export function deviceSetup(
       return { ...common, rules: gpuRules(bufferBytes ?? 2 ** 31), mapsFiles: true, bufferBytes };
   }
 }
-
-/** Training with the rows of inference. */
-const plainTraining = (fillsOutputs: boolean) => async (): Promise<TrainingSetup> => ({
-  rules: CPU_RULES,
-  fillsOutputs,
-});
 
 const gpuRules = (bindingBytes: number): LoweringRules =>
   webGpuRules({ ...WEBGPU_BASELINE, bindingBytes });

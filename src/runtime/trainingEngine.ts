@@ -177,7 +177,7 @@ function* batches(
       yield batch;
       [batch, size] = [{}, 0];
     }
-    batch[name] = parameters.get(name)!.layout?.pack(data) ?? Float32Array.from(data);
+    batch[name] = parameters.get(name)!.layout?.pack(data) ?? new Float32Array(data);
     size += data.length;
   }
   yield batch;
@@ -217,6 +217,7 @@ async function loadProgram(
       const owner = owners.get(name);
       return owner ? { fed: true, shape: owner.layout?.feedShape ?? owner.shape } : place(name);
     },
+    isGradient: (output) => !Object.hasOwn(outputs, output),
   });
   const binding = (at: string, name: string): Binding => ({
     at,

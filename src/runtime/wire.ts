@@ -17,7 +17,7 @@ export function wireInputs(
       invariant(fed !== undefined, `${label}: input "${name}" is missing`);
       const { shape, data } = fed;
       if (type === "float") return [name, { type: "float32", shape, data }];
-      const whole = Int32Array.from(data);
+      const whole = new Int32Array(data);
       const exact = type === "int" && whole.every((n, i) => n === data[i]);
       invariant(exact, `${label}: input "${name}" takes whole numbers`);
       return [name, { type: "int32", shape, data: whole }];
