@@ -24,6 +24,7 @@ import type { Params, RootParams } from "../src/nn/params.js";
 import { torchGenerator } from "../src/tensor/mt19937.js";
 import { sizeOf } from "../src/tensor/tensor.js";
 import { clipMerges, clipVocabulary } from "../src/text/clip.js";
+import { clipTokenizerFiles } from "../src/text/clipFiles.js";
 
 const SEED = 1853n; // the year of the first tintype
 const PICTURE = 128;
@@ -143,19 +144,9 @@ writeJson("scheduler/scheduler_config.json", {
   set_alpha_to_one: false,
   steps_offset: 1,
 });
-writeJson("tokenizer/vocab.json", Object.fromEntries(vocabulary));
-writeText(
-  "tokenizer/merges.txt",
-  `#version: 0.2\n${merges.map((pair) => pair.join(" ")).join("\n")}\n`,
-);
-writeJson("tokenizer/tokenizer_config.json", {
-  tokenizer_class: "CLIPTokenizer",
-  model_max_length: 77,
-  bos_token: "<|startoftext|>",
-  eos_token: "<|endoftext|>",
-  pad_token: "<|endoftext|>",
-  unk_token: "<|endoftext|>",
-});
+for (const [name, text] of Object.entries(clipTokenizerFiles(merges, 77))) {
+  writeText(`tokenizer/${name}`, text);
+}
 writeText(
   "README.md",
   `# Postcards

@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { END_OF_WORD, type Merge } from "./bpe.js";
-import { clipTokenizerOf, clipVocabulary, type Tokenizer, trainBpe } from "./index.js";
+import {
+  clipTokenizerFiles,
+  clipTokenizerOf,
+  clipVocabulary,
+  loadTokenizer,
+  type Tokenizer,
+  trainBpe,
+} from "./index.js";
 
 /** The definition, word for word: count every pair of every word anew before each merge. */
 function byDefinition(words: readonly string[], n: number, minFrequency: number): Merge[] {
@@ -81,5 +88,22 @@ describe("trainBpe", () => {
     expect(trainBpe(["a b c d"], { merges: 5 })).toEqual([]);
     expect(trainBpe(["ab"], { merges: 5 })).toEqual([]);
     expect(trainBpe(["ab"], { merges: 5, minFrequency: 1 })).toEqual([["a", `b${END_OF_WORD}`]]);
+  });
+});
+
+describe("clipTokenizerFiles", () => {
+  it("are read back as the tokenizer of these merges", () => {
+    const merges = trainBpe([LOW, ROW, "don't # 1 2"], { merges: 30, minFrequency: 1 });
+    const files = clipTokenizerFiles(merges, 32);
+    const read = loadTokenizer({
+      vocab: JSON.parse(files["vocab.json"]),
+      merges: files["merges.txt"],
+      tokenizerConfig: JSON.parse(files["tokenizer_config.json"]),
+    });
+    const made = tokenizerOf(merges);
+    expect([read.maxLength, read.vocabSize]).toEqual([32, 512 + merges.length + 2]);
+    for (const text of ["lower # newest", "abab don't", "日本 12"]) {
+      expect(read.encode(text)).toEqual(made.encode(text));
+    }
   });
 });
