@@ -1,7 +1,8 @@
 import type { Sharp } from "sharp";
 import { checkPixels, MAX_PIXELS, unreadablePicture } from "../../image/decode.js";
 import { type Picture, picture } from "../../image/picture.js";
-import { partOffset } from "../../image/window.js";
+import { resize } from "../../image/resize.js";
+import { cut, partOffset } from "../../image/window.js";
 import { TintypeError } from "../../util/errors.js";
 import { decodePicture } from "./images.js";
 
@@ -19,7 +20,6 @@ export interface Framing {
   readonly resample: "lanczos" | "cubic";
 }
 
-const KERNELS = { lanczos: "lanczos3", cubic: "cubic" } as const;
 const FORMATS = "PNG, JPEG, WebP, GIF or TIFF";
 
 /**
@@ -28,20 +28,34 @@ const FORMATS = "PNG, JPEG, WebP, GIF or TIFF";
  */
 export async function pictureSize(bytes: Uint8Array, name: string): Promise<PixelSize> {
   const { default: sharp } = await import("sharp");
-  const metadata = await sharp(bytes, { limitInputPixels: false, failOn: "none" })
-    .metadata()
-    .catch((cause) => {
-      throw unreadablePicture(name, cause, FORMATS);
-    });
-  const { width, height } = metadata.autoOrient;
-  checkPixels(name, width, height);
-  return [width, height];
+  let size: PixelSize;
+  try {
+    const options = { limitInputPixels: false, failOn: "none" } as const;
+    const { autoOrient } = await sharp(bytes, options).metadata();
+    size = [autoOrient.width, autoOrient.height];
+  } catch (cause) {
+    throw unreadablePicture(name, cause, FORMATS);
+  }
+  checkPixels(name, ...size);
+  return size;
+}
+
+/** The size at which a picture just covers another. Throws for a strip that would get too large. */
+function covering([w, h]: PixelSize, cover: PixelSize): PixelSize {
+  const scale = Math.max(cover[0] / w, cover[1] / h);
+  const scaled = [
+    Math.max(cover[0], Math.round(w * scale)),
+    Math.max(cover[1], Math.round(h * scale)),
+  ] as const;
+  if (scaled[0] * scaled[1] <= MAX_PIXELS) return scaled;
+  throw new Error(`${w}x${h} pixels are too long and narrow`);
 }
 
 /**
- * A part of the picture in a file's bytes, scaled by libvips: JPEG and WebP files are decoded at the
- * nearest larger power of two, so large photographs are cheap. Colours as `decodePicture` gives
- * them. Throws "bad-file", naming `name`, for anything that is no whole picture.
+ * A part of the picture in a file's bytes, at another scale. Pictures are made smaller by libvips:
+ * JPEG and WebP files are decoded at the nearest larger power of two, so large photographs are
+ * cheap. Colours as `decodePicture` gives them. Throws "bad-file", naming `name`, for anything that
+ * is no whole picture.
  */
 export async function framePicture(
   bytes: Uint8Array,
@@ -54,34 +68,49 @@ export async function framePicture(
     const metadata = await sharp(bytes, { ...options, limitInputPixels: false }).metadata();
     const { width, height } = metadata.autoOrient;
     checkPixels(name, width, height);
+    const scaled = covering([width, height], framing.cover);
     const plain =
       metadata.space === "srgb" && metadata.channels === 3 && metadata.depth === "uchar";
-    if (plain) return await framed(sharp(bytes, options).autoOrient(), [width, height], framing);
+    const smaller = scaled[0] <= width && scaled[1] <= height;
+    if (plain && smaller) {
+      return await shrunk(sharp(bytes, options).autoOrient(), scaled, framing);
+    }
     // Scaling would blend alpha in, and turn deep or printed colours otherwise.
     const whole = await decodePicture(bytes, name);
-    const raw = { width: whole.width, height: whole.height, channels: 3 } as const;
-    return await framed(sharp(whole.data, { raw }), [raw.width, raw.height], framing);
+    const raw = { width, height, channels: 3 } as const;
+    return smaller
+      ? await shrunk(sharp(whole.data, { raw }), scaled, framing)
+      : enlarged(whole, scaled, framing);
   } catch (cause) {
     throw cause instanceof TintypeError ? cause : unreadablePicture(name, cause, FORMATS);
   }
 }
 
-async function framed(image: Sharp, [w, h]: PixelSize, framing: Framing): Promise<Picture> {
-  const { cover, size, at, resample } = framing;
-  const scale = Math.max(cover[0] / w, cover[1] / h);
-  const [width, height] = [
-    Math.max(cover[0], Math.round(w * scale)),
-    Math.max(cover[1], Math.round(h * scale)),
-  ];
-  if (width * height > MAX_PIXELS) throw new Error(`${w}x${h} pixels are too long and narrow`);
-  const kernel = KERNELS[resample];
-  const left = partOffset(width, size[0], at[0]);
-  const top = partOffset(height, size[1], at[1]);
+/** Where the part begins. */
+const corner = ([width, height]: PixelSize, { size, at }: Framing): readonly [number, number] => [
+  partOffset(width, size[0], at[0]),
+  partOffset(height, size[1], at[1]),
+];
+
+async function shrunk(image: Sharp, scaled: PixelSize, framing: Framing): Promise<Picture> {
+  const [width, height] = scaled;
+  const [left, top] = corner(scaled, framing);
   const { data, info } = await image
-    .resize({ width, height, fit: "fill", kernel, fastShrinkOnLoad: false })
-    .extract({ left, top, width: size[0], height: size[1] })
+    .resize({
+      width,
+      height,
+      fit: "fill",
+      kernel: framing.resample === "lanczos" ? "lanczos3" : "cubic",
+      fastShrinkOnLoad: false,
+    })
+    .extract({ left, top, width: framing.size[0], height: framing.size[1] })
     .raw({ depth: "uchar" })
     .toBuffer({ resolveWithObject: true });
-  const pixels = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return picture(info.width, info.height, new Uint8Array(pixels));
+  return picture(info.width, info.height, new Uint8Array(data));
+}
+
+/** libvips would move what it enlarges by half a pixel. */
+function enlarged(whole: Picture, scaled: PixelSize, framing: Framing): Picture {
+  const by = framing.resample === "lanczos" ? "lanczos" : "bicubic";
+  return cut(resize(whole, ...scaled, by), corner(scaled, framing), framing.size);
 }

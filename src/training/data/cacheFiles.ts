@@ -87,11 +87,11 @@ export async function writeCacheFile(
   const rows = parts.reduce((n, { shape }) => n + shape[0]!, 0);
   const shape = [rows, ...(parts[0]?.shape.slice(1) ?? [])];
   const bytes = parts.map(({ data }) => {
-    const largest = data.reduce((m, x) => (Math.abs(x) <= m ? m : Math.abs(x)), 0);
+    const beyond = data.find((x) => !(Math.abs(x) < 65520));
     check(
-      largest < 65520,
+      beyond === undefined,
       "bad-argument",
-      `${path}: a value of ${largest} does not fit float16. The encoder seems to be broken.`,
+      `${path}: a value of ${beyond} does not fit float16. The encoder seems to be broken.`,
     );
     return fromFloat32(data, "f16");
   });
