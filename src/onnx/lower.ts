@@ -25,6 +25,8 @@ export interface LoweringOptions {
   readonly compute: ComputeType;
   /** Places the weight of this name; a constant's shape is the graph's. */
   readonly weight: (name: string) => PlacedWeight | FedWeight;
+  /** Whether the output of this name is the gradient of a fed weight. */
+  readonly isGradient?: (output: string) => boolean;
 }
 
 /** An ONNX graph, the shapes that must be fed beside its inputs, and the buffers that it fills. */
@@ -45,7 +47,10 @@ const feedType = (v: Value): DType =>
  * Emits a graph as ONNX. Inputs and outputs are float32 (or int32) whatever the compute type;
  * weights keep the type that they are stored in and are cast where it differs.
  */
-export function lower(graph: Graph, { rules, compute, weight }: LoweringOptions): LoweredGraph {
+export function lower(
+  graph: Graph,
+  { rules, compute, weight, isGradient = () => false }: LoweringOptions,
+): LoweredGraph {
   const b = builder(compute);
   const names = new Map<Value, string>();
   const inputs: OnnxValue[] = [];
@@ -93,7 +98,8 @@ export function lower(graph: Graph, { rules, compute, weight }: LoweringOptions)
   }
   b.scope("");
   const outputs = Object.entries(graph.outputs).map(([name, v]): OnnxValue => {
-    b.output(name, named(v, "f32"));
+    const from = named(v, "f32");
+    b.output(name, rules.leave?.(b, from, v, isGradient(name)) ?? from);
     return { name, dtype: feedType(v), shape: onnxShape(v.shape) };
   });
   for (const { name, dims } of b.shapeFeeds)

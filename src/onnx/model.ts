@@ -122,11 +122,14 @@ export function encodeModel(graph: OnnxGraph): Uint8Array<ArrayBuffer> {
   for (const v of graph.outputs) g.message(12, value(v));
   const opset = (domain: string, version: number): Message =>
     new Message().string(1, domain).int(2, version);
-  return new Message()
+  const model = new Message()
     .int(1, IR_VERSION)
     .string(2, "tintype")
     .message(7, g)
     .message(8, opset("", OPSET))
-    .message(8, opset("com.microsoft", 1))
-    .encode();
+    .message(8, opset("com.microsoft", 1));
+  // Blocked convolutions are no part of every build: only who uses them imports them.
+  const blocks = "com.microsoft.nchwc";
+  if (graph.nodes.some((n) => n.domain === blocks)) model.message(8, opset(blocks, 1));
+  return model.encode();
 }

@@ -24,4 +24,9 @@ export type Emitted = Exclude<Primitive, "input" | "param" | "composite">;
 export interface LoweringRules {
   readonly primitives: { readonly [P in Emitted]: Rule<P> };
   readonly composites: { readonly [C in CompositeName]?: CompositeRule<C> };
+  /**
+   * Names what leaves the graph: row-major, or for the gradient of a fed weight in the order that the
+   * weight is fed in. Rows that keep all values row-major have no need of it.
+   */
+  readonly leave?: (b: Builder, name: string, v: Value, asWeight: boolean) => string;
 }

@@ -1,0 +1,194 @@
+import type { Value } from "../graph/value.js";
+import { isOp } from "../graph/value.js";
+import type { Builder } from "./builder.js";
+import type { OnnxNode } from "./model.js";
+
+/*
+ * ONNX Runtime's fast convolutions read and write blocked tensors: channels in blocks of (mostly) 16
+ * that lie innermost. A graph may use them itself (domain com.microsoft.nchwc). Their declared shapes
+ * stay [B,C,H,W] and [O,I,kh,kw], while the numbers lie as
+ *
+ *   pictures  [B, C/16, H, W, 16]
+ *   weights   [O/16, I/16, kh, kw, 16 of I, 16 of O]
+ *
+ * so each name of a lowering has an order, and whoever reads it must ask for the order it needs.
+ */
+
+export const MICROSOFT = "com.microsoft";
+export const NCHWC = "com.microsoft.nchwc";
+
+/** A tensor while it is lowered: its name in the session, and its declared shape. */
+export interface Named {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** Orders of memory beside row-major. */
+type Order = "picture" | "weight";
+
+/** What one lowering remembers, beside its nodes. */
+export interface Layouts {
+  /** Channels that lie together. */
+  readonly block: number;
+  /** Makes a name on first use of a key. */
+  once(key: string, make: () => string): string;
+  /** Notes the order of a tensor that was just made; returns its name. */
+  mark(name: string, order: Order): string;
+  /** Whether these are the numbers of a picture in blocks. */
+  isBlocked(name: string): boolean;
+  /** Whether these are the numbers of a weight in blocks. */
+  isPacked(b: Builder, name: string, v?: Value): boolean;
+}
+
+/** Whether pictures of this shape have whole blocks of channels. */
+export const hasBlocks = (shape: readonly unknown[], block: number): boolean =>
+  shape.length === 4 &&
+  shape.every((d) => typeof d === "number") &&
+  (shape[1] as number) % block === 0;
+
+/** Whether weights of this shape are kept in blocks. */
+export const packable = (shape: readonly unknown[], block: number): boolean =>
+  hasBlocks(shape, block) && (shape[0] as number) % block === 0;
+
+/** Finds what the lowering behind a builder remembers. */
+export function layoutsOf(block: number): (b: Builder) => Layouts {
+  const known = new WeakMap<readonly OnnxNode[], Layouts>();
+  return (b) => {
+    const found = known.get(b.nodes) ?? newLayouts(block);
+    known.set(b.nodes, found);
+    return found;
+  };
+}
+
+function newLayouts(block: number): Layouts {
+  const names = new Map<string, string>();
+  const orders = new Map<string, Order>();
+  return {
+    block,
+    once(key, make) {
+      const name = names.get(key) ?? make();
+      names.set(key, name);
+      return name;
+    },
+    mark(name, order) {
+      orders.set(name, order);
+      return name;
+    },
+    isBlocked: (name) => orders.get(name) === "picture",
+    isPacked(b, name, v) {
+      if (orders.has(name)) return orders.get(name) === "weight";
+      // Weights that are fed come in blocks; those in files do not, and are cast to other names.
+      const param = v !== undefined && isOp(v, "param") && packable(v.shape, block);
+      return param && v.attrs.name === name && !b.initializers.some((t) => t.name === name);
+    },
+  };
+}
+
+/** The numbers of x [B,C,H,W] in blocks. */
+export function blocked(b: Builder, at: Layouts, { name, shape }: Named): string {
+  if (at.isBlocked(name) || shape[2]! * shape[3]! === 1) return name;
+  return at.once(`blocked ${name}`, () =>
+    at.mark(b.node("ReorderInput", [name], {}, NCHWC), "picture"),
+  );
+}
+
+/** The numbers of a tensor in row-major order. */
+export function plain(b: Builder, at: Layouts, { name, shape }: Named, v?: Value): string {
+  if (at.isBlocked(name)) {
+    return at.once(`plain ${name}`, () =>
+      b.node("ReorderOutput", [name], { channels: shape[1]! }, NCHWC),
+    );
+  }
+  return at.isPacked(b, name, v)
+    ? at.once(`plain ${name}`, () => unpacked(b, at.block, { name, shape }))
+    : name;
+}
+
+/** The numbers of a weight in blocks. */
+export function packed(b: Builder, at: Layouts, { name, shape }: Named, v?: Value): string {
+  if (at.isPacked(b, name, v)) return name;
+  return at.once(`packed ${name}`, () => {
+    const [o, i, kh, kw] = shape as [number, number, number, number];
+    const n = at.block;
+    const split = b.node("Reshape", [name, b.int64([o / n, n, i / n, n, kh, kw])]);
+    const turned = b.node("Transpose", [split], { perm: [0, 2, 4, 5, 3, 1] });
+    return at.mark(b.node("Reshape", [turned, b.int64(shape)]), "weight");
+  });
+}
+
+function unpacked(b: Builder, n: number, { name, shape }: Named): string {
+  const [o, i, kh, kw] = shape as [number, number, number, number];
+  const split = b.node("Reshape", [name, b.int64([o / n, i / n, kh, kw, n, n])]);
+  const turned = b.node("Transpose", [split], { perm: [0, 5, 1, 4, 2, 3] });
+  return b.node("Reshape", [turned, b.int64(shape)]);
+}
+
+/** A table of whole numbers: rows to gather. */
+export function indices(
+  b: Builder,
+  at: Layouts,
+  key: string,
+  shape: readonly number[],
+  fill: (put: (index: number) => void) => void,
+): string {
+  return at.once(key, () => {
+    const values = new Int32Array(shape.reduce((n, d) => n * d, 1));
+    let k = 0;
+    fill((index) => {
+      values[k++] = index;
+    });
+    const bytes = new Uint8Array(values.buffer);
+    b.initializer({ name: key, dtype: "i32", shape, data: { kind: "inline", bytes } });
+    return key;
+  });
+}
+
+/** Each of the `count` matrices [n, n] of x transposed: a product with the identity is fastest. */
+export function turnBlocks(b: Builder, n: number, x: string, count: number): string {
+  const blocks = b.node("Reshape", [x, b.int64([count, n, n])]);
+  const identity = new Float32Array(n * n);
+  for (let i = 0; i < n; i++) identity[i * (n + 1)] = 1;
+  return b.node("FusedMatMul", [blocks, b.floats([n, n], identity)], { transA: 1 }, MICROSOFT);
+}
+
+/** Where the numbers of a weight in blocks lie, for a row-major weight: index by index. */
+function placesOf([o, i, kh, kw]: readonly number[], n: number): Int32Array {
+  const places = new Int32Array(o! * i! * kh! * kw!);
+  const taps = kh! * kw!;
+  let at = 0;
+  for (let ob = 0; ob < o!; ob += n)
+    for (let ib = 0; ib < i!; ib += n)
+      for (let tap = 0; tap < taps; tap++)
+        for (let x = ib; x < ib + n; x++)
+          for (let y = ob; y < ob + n; y++) places[at++] = (y * i! + x) * taps + tap;
+  return places;
+}
+
+/** Another order of a weight's numbers. */
+export interface WeightLayout {
+  readonly feedShape: readonly number[];
+  pack(plain: Float32Array): Float32Array<ArrayBuffer>;
+  unpack(packed: Float32Array): Float32Array<ArrayBuffer>;
+}
+
+/** How weights of this shape are fed to the rules of blocks; undefined if row-major. */
+export function blockedLayout(shape: readonly number[], block: number): WeightLayout | undefined {
+  if (!packable(shape, block)) return undefined;
+  return {
+    feedShape: shape,
+    pack(plain) {
+      const result = new Float32Array(plain.length);
+      placesOf(shape, block).forEach((place, k) => {
+        result[k] = plain[place]!;
+      });
+      return result;
+    },
+    unpack(packed) {
+      const result = new Float32Array(packed.length);
+      placesOf(shape, block).forEach((place, k) => {
+        result[place] = packed[k]!;
+      });
+      return result;
+    },
+  };
+}
