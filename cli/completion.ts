@@ -33,7 +33,7 @@ function levelsOf(command: Command, path = ""): Level[] {
 
 /** What the value of an option can be: words, files, or nothing that can be guessed. */
 function valuesOf(option: Option): { readonly words: readonly string[]; readonly files: boolean } {
-  return { words: option.argChoices ?? [], files: /<(FILE|REF)/.test(option.flags) };
+  return { words: option.argChoices ?? [], files: /<(FILE|REF|FOLDER|RUN)/.test(option.flags) };
 }
 
 const takesValue = (option: Option): boolean => option.required || option.optional;

@@ -1,6 +1,6 @@
 /*
- * Names that help and completion show. They stand here so that `--help` need not load the samplers;
- * a test holds them against the registry.
+ * Names that help and completion show. They stand here so that `--help` need not load the samplers
+ * and trainings; tests hold them against the registries.
  */
 
 export const SAMPLER_NAMES = [
@@ -22,6 +22,8 @@ export const SAMPLER_NAMES = [
   "dpmpp_2s_a",
   "dpmpp_3m_sde",
 ] as const;
+
+export const TRAINING_NAMES = ["autoencoder", "clip", "diffusion"] as const;
 
 export const SCHEDULE_NAMES = [
   "automatic",

@@ -3,8 +3,10 @@ import { VERSION } from "../src/util/version.js";
 import { addCache } from "./commands/cache.js";
 import { addCompletion } from "./commands/completion.js";
 import { addDevices } from "./commands/devices.js";
+import { addEvaluate } from "./commands/evaluate.js";
 import { addGenerate } from "./commands/generate.js";
 import { addInspect } from "./commands/inspect.js";
+import { addTrain } from "./commands/train.js";
 import { EXIT, report } from "./report.js";
 import type { Terminal } from "./terminal.js";
 
@@ -39,6 +41,8 @@ export function buildProgram(terminal: Terminal): Command {
     .addHelpText("after", EXAMPLES);
   addGenerate(program, terminal);
   addInspect(program, terminal);
+  addTrain(program, terminal);
+  addEvaluate(program, terminal);
   addDevices(program, terminal);
   addCache(program, terminal);
   addCompletion(program, terminal);
@@ -50,6 +54,7 @@ Examples:
   tintype generate "A futuristic cityscape at night"
   tintype generate "a cat" --model stable-diffusion-v1-5/stable-diffusion-v1-5
   tintype inspect model.safetensors
+  tintype train diffusion --config config.json
 
 tintype generate --help tells more.`;
 

@@ -14,10 +14,22 @@ export interface Progress extends Disposable {
   sampling(): void;
   /** `done` of `total` steps are taken. */
   step(done: number, total: number): void;
+  /** A training goes on. */
+  training(progress: TrainingProgress): void;
   /** Nothing is going on. */
   idle(): void;
   /** A sentence that stays on the screen. */
   notice(message: string): void;
+}
+
+/** How far a training is. */
+export interface TrainingProgress {
+  readonly step: number;
+  readonly steps: number;
+  readonly loss: number;
+  readonly samplesPerSecond: number;
+  /** Milliseconds that the rest will take. */
+  readonly left: number;
 }
 
 /** What is going on now. Times are milliseconds of the terminal's clock. */
@@ -41,13 +53,16 @@ export type View =
       readonly spent: number;
       /** When the step under way began. */
       readonly since: number;
-    };
+    }
+  | { readonly kind: "training"; readonly at: TrainingProgress };
 
 const REDRAW_MS = 100;
 const BAR_WIDTH = 24;
 
 /** Plain lines of one kind come no faster than this. */
 const QUIET_MS = 2000;
+/** Those of a training, which takes hours. */
+const QUIET_TRAINING_MS = 30_000;
 
 /** Progress on a terminal; `live` draws one line anew, otherwise there are plain lines. */
 export function progressOn(
@@ -73,6 +88,7 @@ function viewer(now: () => number, show: (view: View) => void) {
     },
     idle: () => set({ kind: "idle" }),
     busy: (title: string) => set({ kind: "busy", title, since: now() }),
+    training: (at: TrainingProgress) => set({ kind: "training", at }),
     batch(n: number, count: number) {
       title = `batch ${n}/${count}, step`;
     },
@@ -132,6 +148,9 @@ function isNews(view: View, told: Set<string>, silence: number): boolean {
   if (view.kind === "download") return silence >= QUIET_MS || view.at.done === view.at.total;
   if (view.kind === "steps" && view.done > 0)
     return silence >= QUIET_MS || view.done === view.total;
+  if (view.kind === "training") {
+    return silence >= QUIET_TRAINING_MS || view.at.step === view.at.steps;
+  }
   return false;
 }
 
@@ -149,6 +168,7 @@ export function lineOf(view: View, now: number, width: number, unicode: boolean)
 function shareOf(view: View): number | undefined {
   if (view.kind === "download") return view.at.total === 0 ? 1 : view.at.done / view.at.total;
   if (view.kind === "steps" && view.total !== undefined) return view.done / view.total;
+  if (view.kind === "training") return view.at.step / view.at.steps;
   return undefined;
 }
 
@@ -170,7 +190,15 @@ function textOf(view: View, now: number): string {
       return downloadText(view, now);
     case "steps":
       return stepsText(view, now);
+    case "training":
+      return trainingText(view.at);
   }
+}
+
+function trainingText({ step, steps, loss, samplesPerSecond, left }: TrainingProgress): string {
+  const pace = Number(samplesPerSecond.toPrecision(3));
+  const rest = step === steps ? "" : `, ${formatDuration(left)} left`;
+  return `step ${step}/${steps}, loss ${loss.toPrecision(4)}, ${pace} samples/s${rest}`;
 }
 
 function downloadText({ at, since, from }: View & { kind: "download" }, now: number): string {

@@ -11,6 +11,8 @@ import type { DeviceChoice, DeviceReport, DeviceWish } from "./runtime/devices.j
 import type { Engine } from "./runtime/engine.js";
 import { pickDevice } from "./runtime/node/devices.js";
 import { nodeEngine } from "./runtime/node/engine.js";
+import type { TrainModelOptions } from "./training/node.js";
+import type { TrainStep } from "./training/train.js";
 import type { ByteSource, Folder } from "./util/bytes.js";
 import { check, TintypeError } from "./util/errors.js";
 import { unknownName } from "./util/nearest.js";
@@ -24,6 +26,9 @@ export { decodeMask, decodePicture } from "./platform/node/images.js";
 export { nodePlatform } from "./platform/node/platform.js";
 export type { DeviceChoice, DeviceReport, DeviceWish } from "./runtime/devices.js";
 export { listDevices, pickDevice } from "./runtime/node/devices.js";
+export type { TrainModelOptions } from "./training/node.js";
+export type { Metrics } from "./training/task.js";
+export type { ConfigSource, TrainStep } from "./training/train.js";
 export { type ErrorCode, TintypeError } from "./util/errors.js";
 export { VERSION } from "./util/version.js";
 
@@ -181,6 +186,30 @@ function timedLoads({ onLoad, onLoaded }: RunOptions): {
         return program;
       },
   };
+}
+
+/**
+ * Trains an "autoencoder", a "clip" or a "diffusion" model on this machine's CPU and yields after
+ * each step. `config` is JSON as docs/training.md has it, or a function that makes it of the settings
+ * that a resumed run has. Throws a TintypeError: "bad-argument" for a config or a folder that does
+ * not fit, "diverged" for a loss that does, "aborted" once the signal's step is saved.
+ */
+export async function* trainModel(
+  kind: string,
+  config: unknown,
+  options: TrainModelOptions,
+): AsyncGenerator<TrainStep, void, void> {
+  const training = await import("./training/node.js"); // whoever makes pictures need not load it
+  yield* training.trainModel(kind, config, options);
+}
+
+/** Writes the model that a run has trained so far into its folder `model`; returns that path. */
+export async function exportTrained(
+  kind: string,
+  options: Omit<TrainModelOptions, "resume" | "configName">,
+): Promise<string> {
+  const training = await import("./training/node.js");
+  return training.exportTrained(kind, options);
 }
 
 /** Writes a picture as PNG, whole or not at all, with text chunks such as A1111's `parameters`. */

@@ -1,5 +1,6 @@
 import type { Picture } from "../image/picture.js";
 import type { Platform } from "../platform/types.js";
+import type { WorkerHandle } from "../platform/worker.js";
 import type { Engine } from "../runtime/engine.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { ConfigSchema, RunConfig } from "./config.js";
@@ -45,6 +46,8 @@ export interface TaskContext {
   readonly platform: Platform;
   /** What the task trains on; not the task's to end. */
   readonly engine: Engine;
+  /** Starts a thread that prepares data. */
+  readonly startWorker: () => WorkerHandle;
   /** Tells the user a sentence. */
   readonly notice: (message: string) => void;
   readonly signal?: AbortSignal | undefined;

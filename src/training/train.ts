@@ -1,3 +1,4 @@
+import type { Engine } from "../runtime/engine.js";
 import { TintypeError, throwIfAborted } from "../util/errors.js";
 import { parseConfig, type RunConfig } from "./config.js";
 import type { MakeCanvas } from "./run/canvas.js";
@@ -16,7 +17,9 @@ export interface TrainOptions {
   readonly resume?: boolean | undefined;
   /** What messages call the config; by default the run's own file. */
   readonly configName?: string | undefined;
-  readonly context: TaskContext;
+  readonly context: Omit<TaskContext, "engine">;
+  /** Makes what the task trains on; ended after the task. */
+  readonly startEngine: (config: RunConfig) => Engine;
   /** Draws plots and sample grids. */
   readonly canvas: MakeCanvas;
   /** Milliseconds since 1970; `Date.now` by default. */
@@ -58,7 +61,8 @@ export async function* train<C extends RunConfig>(
   const { context } = options;
   const { signal } = context;
   await using run = await openRun(kind, config, options);
-  await using task = await openTask(kind, run, context);
+  await using engine = options.startEngine(run.config);
+  await using task = await openTask(kind, run, { ...context, engine });
   await using record = await openRecord({
     platform: context.platform,
     run: run.path,
@@ -81,12 +85,13 @@ export async function* train<C extends RunConfig>(
 /** Writes the model that a run has trained so far, as its last checkpoint has it; returns its folder. */
 export async function exportRun<C extends RunConfig>(
   kind: TaskKind<C>,
-  { run: path, context }: Pick<TrainOptions, "run" | "context">,
+  { run: path, context, startEngine }: Pick<TrainOptions, "run" | "context" | "startEngine">,
 ): Promise<string> {
   const { platform, notice } = context;
   const unchanged = (json: unknown): C => parseConfig(kind.schema, json, path);
   await using run = await reopenRun(kind, unchanged, { platform, path, notice });
-  await using task = await openTask(kind, run, context);
+  await using engine = startEngine(run.config);
+  await using task = await openTask(kind, run, { ...context, engine });
   return await exportModel(task, run.path, context);
 }
 
@@ -124,8 +129,11 @@ async function openTask<C extends RunConfig>(
 }
 
 /** Exports beside the old model, which then makes way. */
-async function exportModel(task: Task, run: string, context: TaskContext): Promise<string> {
-  const { files } = context.platform;
+async function exportModel(
+  task: Task,
+  run: string,
+  { platform: { files } }: Pick<TaskContext, "platform">,
+): Promise<string> {
   const [path, fresh, old] = [MODEL, `.${MODEL}.new`, `.${MODEL}.old`].map((n) => `${run}/${n}`);
   await files.removeFolder(fresh!);
   try {
@@ -173,7 +181,7 @@ function beginLoop<C extends RunConfig>(
     kind: kind.name,
     config,
     from: checkpoint && { step: checkpoint.info.step, path: checkpoint.path },
-    after: () => record.plot(),
+    after: () => record.plot("now and then"),
   });
   const guard = lossGuard(config.explode, record.losses);
   const skips = tellSkipped(task, context.notice);
@@ -205,6 +213,7 @@ function beginLoop<C extends RunConfig>(
     async finish() {
       if (step > begun) await saveNow();
       await save.settle();
+      if (step > 0) await record.plot("at once");
       if (step >= steps) await exportModel(task, path, context);
       else if (step > 0) context.notice(`Step ${step} is saved. Go on with --resume ${path}`);
     },

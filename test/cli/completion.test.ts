@@ -33,6 +33,7 @@ test.skipIf(!has("bash"))("bash completes commands, options, values and files", 
   expect(await offers("tintype", "")).toEqual([
     "generate",
     "inspect",
+    "train",
     "devices",
     "cache",
     "completion",
@@ -40,6 +41,10 @@ test.skipIf(!has("bash"))("bash completes commands, options, values and files", 
   expect(await offers("tintype", "ge")).toEqual(["generate"]);
   expect(await offers("tintype", "cache", "")).toEqual(["ls", "clear"]);
   expect(await offers("tintype", "completion", "f")).toEqual(["fish"]);
+  expect(await offers("tintype", "train", "a")).toEqual(["autoencoder"]);
+  expect(await offers("tintype", "train", "clip", "--resume", "comp")).toEqual([
+    "completion.test.ts",
+  ]);
   expect(await offers("tintype", "generate", "a cat", "--s")).toEqual([
     "--steps",
     "--sampler",
@@ -69,7 +74,15 @@ test.each(["zsh", "fish"])("%s is taught every command and option", async (shell
   await runCli(["generate", "--help"], known);
   const options = [...known.stdout().matchAll(/--([a-z-]+)/g)].map(([, name]) => name!);
   expect(options.length).toBeGreaterThan(25);
-  for (const word of [...options, "generate", "inspect", "devices", "clear", "euler_a"]) {
+  for (const word of [
+    ...options,
+    "generate",
+    "inspect",
+    "devices",
+    "clear",
+    "euler_a",
+    "autoencoder",
+  ]) {
     expect(text).toContain(word);
   }
   if (has(shell)) {

@@ -4,6 +4,7 @@ import { picture } from "../../src/image/picture.js";
 import { canvasContext } from "../../src/platform/node/canvas.js";
 import { nodePlatform } from "../../src/platform/node/platform.js";
 import type { Platform } from "../../src/platform/types.js";
+import type { Engine } from "../../src/runtime/engine.js";
 import { torchGenerator } from "../../src/tensor/mt19937.js";
 import { type Tensor, tensor } from "../../src/tensor/tensor.js";
 import {
@@ -106,10 +107,11 @@ export function fitOptions(
   } = {},
 ): TrainOptions {
   const { platform = nodePlatform(), notice = () => {}, signal, ...rest } = more;
-  const [engine, startWorker] = [undefined as never, undefined as never]; // a fit needs neither
+  const startWorker = undefined as never; // a fit needs none
   return {
     run,
-    context: { platform, engine, startWorker, notice, signal },
+    context: { platform, startWorker, notice, signal },
+    startEngine: () => ({ async [Symbol.asyncDispose]() {} }) as Partial<Engine> as Engine,
     canvas: canvasContext,
     ...rest,
   };

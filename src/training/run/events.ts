@@ -30,9 +30,14 @@ export async function openEvents(
 ): Promise<EventLog> {
   const sink = await files.append(await freeName(files, run, time), 0);
   const write = (event: Message): Promise<void> => sink.write(record(event.encode()));
-  await write(eventAt(time).string(EVENT.fileVersion, "brain.Event:2"));
   const session = new Message().int(SESSION_STATUS, SESSION_START);
-  await write(eventAt(time, step + 1).message(EVENT.sessionLog, session));
+  try {
+    await write(eventAt(time).string(EVENT.fileVersion, "brain.Event:2"));
+    await write(eventAt(time, step + 1).message(EVENT.sessionLog, session));
+  } catch (error) {
+    await sink.close();
+    throw error;
+  }
   return {
     append: (at, when, scalars) =>
       write(eventAt(when, at).message(EVENT.summary, summaryOf(scalars))),

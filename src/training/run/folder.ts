@@ -35,6 +35,7 @@ export async function createRun<C extends RunConfig>(
   const lock = await lockRun(platform, path);
   try {
     await requireEmpty(platform, path); // another may have been faster
+    await removeUnfinished(platform.files, path);
     await writeConfig(platform, path, kind, config);
   } catch (error) {
     await release(lock);

@@ -27,7 +27,7 @@ interface Axis {
 }
 
 /**
- * A plot of one metric over the steps: raw values, and their exponential mean. Where all values are
+ * A plot of one metric over the steps: raw values, and their running mean. Where all values are
  * positive and span more than a factor of 20, the axis is logarithmic.
  */
 export function plotSeries(name: string, series: Series, canvas: MakeCanvas): Picture {
@@ -45,16 +45,16 @@ export function plotSeries(name: string, series: Series, canvas: MakeCanvas): Pi
   return pictureOf(context, SIZE.width, SIZE.height);
 }
 
-/** The mean forgets over a fiftieth of the run, without the bias of its beginning. */
+/** The mean of a fiftieth of the run around each step. */
 function smoothed({ steps, values }: Series): Curve {
   const finite = [...values.keys()].filter((i) => Number.isFinite(values[i]));
   const raw = finite.map((i) => values[i]!);
-  const keep = 1 - 1 / Math.max(1, raw.length / 50);
-  let [mean, weight] = [0, 0];
-  const smooth = raw.map((value) => {
-    mean = keep * mean + (1 - keep) * value;
-    weight = keep * weight + (1 - keep);
-    return mean / weight;
+  const sums = [0];
+  for (const value of raw) sums.push(sums.at(-1)! + value);
+  const most = Math.floor(raw.length / 100);
+  const smooth = raw.map((_, i) => {
+    const reach = Math.min(most, i, raw.length - 1 - i);
+    return (sums[i + reach + 1]! - sums[i - reach]!) / (2 * reach + 1);
   });
   return { steps: finite.map((i) => steps[i]!), raw, smooth };
 }
@@ -102,12 +102,12 @@ function niceStep(x: number): number {
   return power * ([1, 2, 5, 10].find((s) => s * power >= x) ?? 10);
 }
 
-/** 12000 -> "12k", 0.000125 -> "1.25e-4" */
+/** 1500 -> "1.5k", 0.000125 -> "1.25e-4" */
 function shortNumber(x: number): string {
   const size = Math.abs(x);
   if (x === 0) return "0";
   if (size >= 1e6) return `${Number((x / 1e6).toPrecision(4))}M`;
-  if (size >= 1e4) return `${Number((x / 1e3).toPrecision(4))}k`;
+  if (size >= 1e3) return `${Number((x / 1e3).toPrecision(4))}k`;
   if (size < 1e-3) return x.toExponential().length < 8 ? x.toExponential() : x.toExponential(2);
   return String(Number(x.toPrecision(4)));
 }

@@ -14,11 +14,14 @@ export interface RunRecord extends AsyncDisposable {
   /** Losses of the steps before, the last one last. */
   readonly losses: readonly number[];
   append(row: MetricsRow): Promise<void>;
-  /** Draws the curves anew. */
-  plot(): Promise<void>;
+  /** Draws the curves anew; "now and then" only if that is some time ago. */
+  plot(when: "at once" | "now and then"): Promise<void>;
   /** Writes a grid of sample pictures; returns its path, or undefined when there are none. */
   samples(task: Task, step: number): Promise<string | undefined>;
 }
+
+/** Drawing takes a moment of the thread that feeds the engine. */
+const PLOT_EVERY_MS = 60_000;
 
 /** Where a run's record goes. */
 export interface RecordOptions {
@@ -36,7 +39,13 @@ export async function openRecord(options: RecordOptions): Promise<RunRecord> {
   const { platform, run, step, canvas } = options;
   const { files } = platform;
   const metrics = await openMetrics(platform, `${run}/${METRICS}`, step);
-  const events = await openEvents(files, run, { step, time: options.now() });
+  const events = await openEvents(files, run, { step, time: options.now() }).catch(
+    async (error) => {
+      await metrics[Symbol.asyncDispose]();
+      throw error;
+    },
+  );
+  let plotted = options.now();
   return {
     losses: metrics.series.get("loss")?.values ?? [],
     async append(row) {
@@ -44,7 +53,9 @@ export async function openRecord(options: RecordOptions): Promise<RunRecord> {
       const scalars = { ...row.metrics, samples_per_second: row.examplesPerSecond };
       await events.append(row.step, row.time, scalars);
     },
-    async plot() {
+    async plot(when) {
+      if (when === "now and then" && options.now() - plotted < PLOT_EVERY_MS) return;
+      plotted = options.now();
       await files.makeFolder(`${run}/${PLOTS}`);
       for (const [name, series] of metrics.series) {
         const file = name.replace(/[^\w.-]+/g, "_");
@@ -60,8 +71,11 @@ export async function openRecord(options: RecordOptions): Promise<RunRecord> {
       return path;
     },
     async [Symbol.asyncDispose]() {
-      await metrics[Symbol.asyncDispose]();
-      await events[Symbol.asyncDispose]();
+      try {
+        await metrics[Symbol.asyncDispose]();
+      } finally {
+        await events[Symbol.asyncDispose]();
+      }
     },
   };
 }
