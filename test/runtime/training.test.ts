@@ -130,7 +130,7 @@ describe("training", () => {
     await writeWeights(path, graph);
     const all = await openWeights(path, graph);
     const frozen = new Map([...all].filter(([name]) => name === "net.conv.weight"));
-    const [trained, other] = [start().slice(3), start().slice(1, 3)];
+    const [trained, other] = [start().slice(4), start().slice(1, 4)];
     await using a = await on.training.store(trained, { ...ADAMW, label: "trained" });
     await using b = await on.training.store(other, { ...ADAMW, label: "other" });
     const key = "net.out.weight";

@@ -57,24 +57,26 @@ describe("what does not fit together is told", () => {
   });
 
   test("a weight that is nowhere", async () => {
-    const stores = [await store(["conv", "table"])];
+    const stores = [await store(["conv", "middle", "table"])];
     expect(await message(program({ stores }))).toBe(
       'mismatch: train net: the weight "net.out.weight" is in no store and not among the frozen ones.',
     );
   });
 
   test("a frozen weight of another shape", async () => {
-    const stores = [await store(["conv", "table"])];
-    expect(await message(program({ stores, frozen: frozen("net.out.weight", [4, 2]) }))).toBe(
-      'mismatch: train net: the weight "net.out.weight" of the frozen weights: expected the shape [2,4], got [4, 2].',
+    const stores = [await store(["conv", "middle", "table"])];
+    expect(await message(program({ stores, frozen: frozen("net.out.weight", [16, 2]) }))).toBe(
+      'mismatch: train net: the weight "net.out.weight" of the frozen weights: expected the shape [2,16], got [16, 2].',
     );
   });
 
   test("a parameter of another shape", async () => {
-    const data = new Float32Array(8);
-    const odd = await on.training.store([{ name: "net.out.weight", shape: [4, 2], data }], ADAMW);
-    expect(await message(program({ stores: [odd, await store(["conv", "table"])] }))).toBe(
-      'mismatch: train net: the weight "net.out.weight" of the store "net": expected the shape [2,4], got [4, 2].',
+    const data = new Float32Array(32);
+    const odd = await on.training.store([{ name: "net.out.weight", shape: [16, 2], data }], ADAMW);
+    expect(
+      await message(program({ stores: [odd, await store(["conv", "middle", "table"])] })),
+    ).toBe(
+      'mismatch: train net: the weight "net.out.weight" of the store "net": expected the shape [2,16], got [16, 2].',
     );
   });
 
@@ -85,7 +87,7 @@ describe("what does not fit together is told", () => {
       'mismatch: train net: there is a gradient for "net.out.wieght", which is in none of the stores.',
     );
     expect(await message(program({ stores, gradients: new Map([["net.conv.bias", g]]) }))).toBe(
-      'mismatch: train net: the gradient of "net.conv.bias": expected the shape [4], got [2, 4].',
+      'mismatch: train net: the gradient of "net.conv.bias": expected the shape [16], got [2, 16].',
     );
   });
 
@@ -94,8 +96,8 @@ describe("what does not fit together is told", () => {
     expect(await message(on.training.store([first!, first!], ADAMW))).toBe(
       'mismatch: net: two parameters are named "net.conv.weight".',
     );
-    expect(await message(on.training.store([{ ...first!, shape: [4, 3] }], ADAMW))).toBe(
-      'mismatch: net: the parameter "net.conv.weight" has the shape [4,3], but 108 numbers.',
+    expect(await message(on.training.store([{ ...first!, shape: [16, 3] }], ADAMW))).toBe(
+      'mismatch: net: the parameter "net.conv.weight" has the shape [16,3], but 432 numbers.',
     );
   });
 
@@ -108,7 +110,7 @@ describe("what does not fit together is told", () => {
       'mismatch: net: it has no parameter "x" to write.',
     );
     expect(await message(net.write("ema", new Map([["net.conv.bias", zeros([2])]])))).toBe(
-      'mismatch: net: part "ema" of "net.conv.bias": expected the shape [4], got [2].',
+      'mismatch: net: part "ema" of "net.conv.bias": expected the shape [16], got [2].',
     );
   });
 
@@ -140,7 +142,7 @@ describe("what does not fit together is told", () => {
   test("a run beyond memory names the program, and the store is as it was", async () => {
     const n = symbol("n");
     const [column, row] = [op.input("x", [n, 1]), op.input("y", [1, n])];
-    const weight = op.param("net.conv.bias", [4]);
+    const weight = op.param("net.conv.bias", [16]);
     const square = op.sum(op.exp(op.add(column, row)), [0, 1]);
     await using net = await store(["net.conv.bias"]);
     const before = await contents(net);

@@ -21,12 +21,13 @@ import { pseudoRandom } from "../engine/run.js";
 export const open = (device: "cpu" | "wasm" = "cpu"): Engine =>
   nodeEngine({ platform: nodePlatform(), device, threads: 2, cacheLimit: 0 });
 
-/** A convolution, a table of rows and a linear layer: what weights are in most models. */
+/** Convolutions, a table of rows and a linear layer: what weights are in most models. */
 const SHAPES: Readonly<Record<string, readonly number[]>> = {
-  "net.conv.weight": [4, 3, 3, 3],
-  "net.conv.bias": [4],
-  "net.table.weight": [5, 4],
-  "net.out.weight": [2, 4],
+  "net.conv.weight": [16, 3, 3, 3],
+  "net.conv.bias": [16],
+  "net.middle.weight": [16, 16, 3, 3], // kept in blocks, where the engine has blocked kernels
+  "net.table.weight": [5, 16],
+  "net.out.weight": [2, 16],
 };
 
 export interface Loss {
@@ -38,12 +39,13 @@ export interface Loss {
 /** The network's loss over pictures x [B,3,6,6], rows ids [B] and targets y [B,2]. */
 export function network(batch: number): Loss {
   const params = Object.entries(SHAPES).map(([name, shape]) => op.param(name, shape));
-  const [conv, bias, table, out] = params as [Value, Value, Value, Value];
+  const [conv, bias, middle, table, out] = params as [Value, Value, Value, Value, Value];
   const x = op.input("x", [batch, 3, 6, 6]);
   const ids = op.input("ids", [batch], "int");
   const y = op.input("y", [batch, 2]);
   const hidden = op.tanh(op.conv2d(x, conv, bias, { padding: 1, stride: 2 }));
-  const pooled = op.mul(op.reshape(op.sum(hidden, [2, 3]), [batch, 4]), 1 / 9);
+  const features = op.tanh(op.conv2d(hidden, middle, undefined, { padding: 1 }));
+  const pooled = op.mul(op.reshape(op.sum(features, [2, 3]), [batch, 16]), 1 / 9);
   const mixed = op.add(pooled, op.gather(table, ids));
   const prediction = op.matmul(mixed, out, { transB: true });
   const d = op.sub(prediction, y);
