@@ -1,0 +1,145 @@
+import { join, resolve } from "node:path";
+import { resolveSampler } from "../../src/diffusion/index.js";
+import {
+  type Evaluation,
+  type EvaluationProgress,
+  evaluate,
+} from "../../src/evaluation/evaluate.js";
+import { openJudge } from "../../src/evaluation/judge/files.js";
+import type { Judge } from "../../src/evaluation/judge/read.js";
+import {
+  accuracyRows,
+  evaluationJson,
+  htmlReport,
+  measureRows,
+} from "../../src/evaluation/report.js";
+import { defaultModel, loadModel, nodePlatform, PART_TITLES, savePicture } from "../../src/node.js";
+import { canvasContext } from "../../src/platform/node/canvas.js";
+import { packageRoot } from "../../src/platform/node/packageRoot.js";
+import type { Platform } from "../../src/platform/types.js";
+import { paintPostcard } from "../../src/postcards/paint.js";
+import type { Engine } from "../../src/runtime/engine.js";
+import { nodeEngine } from "../../src/runtime/node/engine.js";
+import { check } from "../../src/util/errors.js";
+import { table } from "../format.js";
+import { type Progress, progressOn } from "../progress.js";
+import type { Terminal } from "../terminal.js";
+import type { EvaluateOptions } from "./options.js";
+
+const RESULTS = "results.json";
+const REPORT = "report.html";
+
+/** Runs `tintype evaluate`. */
+export async function runEvaluation(options: EvaluateOptions, terminal: Terminal): Promise<void> {
+  const platform = nodePlatform();
+  const out = resolve(options.out);
+  if (options.sampler !== undefined) resolveSampler(options.sampler);
+  await requireFree(platform, out, options.out);
+  const live = terminal.live && options.json !== true;
+  using progress = progressOn(terminal, { live });
+  const evaluation = await measure(options, platform, progress, live, terminal);
+  const name = options.model ?? defaultModel();
+  progress.busy("writing the report");
+  await writeReport(evaluation, name, out, platform);
+  progress.idle();
+  if (options.json === true) {
+    terminal.out(`${JSON.stringify(evaluationJson(evaluation, name), null, 2)}\n`);
+    return;
+  }
+  terminal.out(`${table([["", "right", "judge"], ...accuracyRows(evaluation)])}\n`);
+  terminal.out(`${table(measureRows(evaluation))}\n${join(options.out, REPORT)}\n`);
+}
+
+/** Throws unless the folder is new, empty or an older report. */
+async function requireFree(platform: Platform, out: string, name: string): Promise<void> {
+  const inside = await platform.files.list(out);
+  check(
+    inside.length === 0 || inside.includes(RESULTS),
+    "bad-argument",
+    `--out: ${name} holds something else than an older report. Name another folder.`,
+  );
+}
+
+async function measure(
+  options: EvaluateOptions,
+  platform: Platform,
+  progress: Progress,
+  live: boolean,
+  { signal }: Terminal,
+): Promise<Evaluation> {
+  const { threads, device } = options;
+  await using model = await loadModel(options.model, {
+    platform,
+    signal,
+    device,
+    threads,
+    onDownload: progress.download,
+    onNotice: (message) => progress.notice(`tintype: ${message}`),
+    onLoad: (part) => progress.busy(`loading the ${PART_TITLES[part]}`),
+  });
+  await using engine = nodeEngine({ platform, device: "cpu", threads });
+  await using judge = await findJudge(options, platform, engine);
+  const { prompts, seed, steps, guidanceScale, sampler, batchSize } = options;
+  const running = evaluate(model, judge, {
+    ...{ prompts, seed, steps, guidanceScale, sampler, batchSize, signal },
+    fresh: freshCounts(prompts),
+    paint: (scene) => paintPostcard(scene, canvasContext),
+  });
+  for (;;) {
+    const { done, value } = await running.next();
+    if (done) return value;
+    progress.busy(live ? `${TITLES[value.stage]}, ${whole(value)}` : TITLES[value.stage]);
+  }
+}
+
+const TITLES: Readonly<Record<EvaluationProgress["stage"], string>> = {
+  generate: "making pictures",
+  judge: "asking the judge about fresh pictures",
+  autoencoder: "measuring the autoencoder",
+};
+
+const whole = ({ done, total }: EvaluationProgress): string => `${Math.floor(done)} of ${total}`;
+
+/** Fresh pictures beside so many prompts: enough to trust the numbers, few for a quick look. */
+function freshCounts(prompts: number): { readonly judge: number; readonly autoencoder: number } {
+  return {
+    judge: Math.min(2000, Math.max(64, 10 * prompts)),
+    autoencoder: Math.min(128, Math.max(8, prompts)),
+  };
+}
+
+async function findJudge(
+  { judge }: EvaluateOptions,
+  platform: Platform,
+  engine: Engine,
+): Promise<Judge> {
+  const path = judge ?? join(packageRoot(), "models", "postcards-judge");
+  return await openJudge(await platform.openFolder(path), engine);
+}
+
+async function writeReport(
+  evaluation: Evaluation,
+  model: string,
+  out: string,
+  platform: Platform,
+): Promise<void> {
+  const { files } = platform;
+  const file = (kind: string, k: number): string =>
+    `pictures/${String(k).padStart(4, "0")}-${kind}.png`;
+  await files.removeFolder(join(out, "pictures"));
+  await files.makeFolder(join(out, "pictures"));
+  for (const [k, { picture, painted, prompt, seed }] of evaluation.pictures.entries()) {
+    await savePicture(
+      join(out, file("made", k)),
+      picture,
+      { prompt, seed: `${seed}` },
+      { platform },
+    );
+    await savePicture(join(out, file("painted", k)), painted, {}, { platform });
+  }
+  const text = async (name: string, content: string): Promise<void> =>
+    await files.writeAtomically(join(out, name), [new TextEncoder().encode(content)]);
+  const pictures = (k: number) => ({ made: file("made", k), painted: file("painted", k) });
+  await text(REPORT, htmlReport(evaluation, { model, pictures }));
+  await text(RESULTS, `${JSON.stringify(evaluationJson(evaluation, model), null, 2)}\n`);
+}
