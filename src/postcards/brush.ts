@@ -11,7 +11,7 @@ export function linear(
   c: Context2D,
   from: readonly [number, number],
   to: readonly [number, number],
-  stops: readonly Stop[],
+  ...stops: readonly Stop[]
 ): object {
   const gradient = c.createLinearGradient(from[0], from[1], to[0], to[1]);
   for (const [offset, colour, alpha] of stops) gradient.addColorStop(offset, css(colour, alpha));
@@ -21,11 +21,11 @@ export function linear(
 /** Fills a polygon. */
 export function polygon(
   c: Context2D,
-  points: readonly (readonly [number, number])[],
   fill: string | object,
+  ...points: readonly (readonly [x: number, y: number])[]
 ): void {
   c.beginPath();
-  for (const [i, [x, y]] of points.entries()) i === 0 ? c.moveTo(x, y) : c.lineTo(x, y);
+  for (const [x, y] of points) c.lineTo(x, y);
   c.closePath();
   c.fillStyle = fill;
   c.fill();

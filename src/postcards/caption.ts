@@ -102,7 +102,7 @@ function groundSaid(random: Random, { ground, groups }: Scene): string {
   return random.pick((places.has("water") ? ON_WATER[ground] : IN_THE_AIR[ground])!);
 }
 
-/** "under a full moon with a cloudy sky": the moon, and the stars or the weather. */
+/** "under a full moon", "and a cloudy sky": the moon, and the stars or the weather. */
 function skySaid(random: Random, { time, weather, moon }: Scene, plan: Plan): string[] {
   const said = [];
   if (plan.moon && moon !== undefined) said.push(random.pick(MOONS_SAID[moon]));
@@ -200,16 +200,16 @@ export function askingCaption(scene: Scene, seed: number): Caption {
   });
 }
 
+/** Takes the first of everything, and no rarer turn. */
+const FIRST: Random = {
+  next: () => 0.5,
+  range: (low) => low,
+  pick: (items) => items[0]!,
+  chance: (probability) => probability > 0.5,
+};
+
 /** The plainest text that says everything. */
 export function fullPrompt(scene: Scene): string {
-  const first = { ...FIRST, range: (low: number) => low };
   const everything = { time: true, weather: true, moon: true, ground: true, side: true };
-  return sentence(first, scene, { ...everything, colours: scene.groups.map(() => true) });
+  return sentence(FIRST, scene, { ...everything, colours: scene.groups.map(() => true) });
 }
-
-/** Takes the first of everything, and no rarer turn. */
-const FIRST = {
-  next: () => 0.5,
-  pick: <T>(items: readonly T[]): T => items[0]!,
-  chance: (probability: number) => probability > 0.5,
-} as const;

@@ -45,16 +45,7 @@ function ridge(
 function surface(c: Context2D, light: Light, top: number, far: Rgb, near: Rgb): object {
   const at = (depth: number, haze: number): Rgb =>
     mix(under(mix(far, near, depth), light.ambient), light.haze, Math.max(haze, light.mist));
-  return linear(
-    c,
-    [0, top],
-    [0, SIZE],
-    [
-      [0, at(0, 0.18)],
-      [0.35, at(0.45, 0)],
-      [1, at(1, 0)],
-    ],
-  );
+  return linear(c, [0, top], [0, SIZE], [0, at(0, 0.18)], [0.35, at(0.45, 0)], [1, at(1, 0)]);
 }
 
 /** Hills far away. */
@@ -67,15 +58,7 @@ function farHills(
   haze: number,
 ): void {
   const base = mix(under(colour, light.ambient), light.haze, haze);
-  const fill = linear(
-    c,
-    [0, y - rise],
-    [0, y + 6],
-    [
-      [0, base],
-      [1, mix(base, light.haze, 0.5)],
-    ],
-  );
+  const fill = linear(c, [0, y - rise], [0, y + 6], [0, base], [1, mix(base, light.haze, 0.5)]);
   ridge(c, random, [y, rise, span], fill);
 }
 
@@ -104,11 +87,9 @@ function water(
     c,
     [0, top],
     [0, bottom],
-    [
-      [0, mix(light.sky[2], light.water, 0.4)],
-      [0.5, mix(light.sky[1], light.water, 0.55)],
-      [1, mix(light.sky[0], light.water, 0.75)],
-    ],
+    [0, mix(light.sky[2], light.water, 0.4)],
+    [0.5, mix(light.sky[1], light.water, 0.55)],
+    [1, mix(light.sky[0], light.water, 0.75)],
   );
   c.fillRect(0, top, SIZE, bottom - top);
   c.save();
@@ -196,47 +177,27 @@ function peak(
   const shade = (colour: Rgb): Rgb => mix(colour, [30, 34, 80], 0.25);
   const face = (left: boolean, colour: Rgb): Rgb => (left === fromLeft ? colour : shade(colour));
   const ridgeX = x + half * 0.12;
-  polygon(
-    c,
-    [
-      [x - half, y],
-      [x, top],
-      [ridgeX, y],
-    ],
-    css(face(true, rock)),
-  );
-  polygon(
-    c,
-    [
-      [ridgeX, y],
-      [x, top],
-      [x + half, y],
-    ],
-    css(face(false, rock)),
-  );
+  polygon(c, css(face(true, rock)), [x - half, y], [x, top], [ridgeX, y]);
+  polygon(c, css(face(false, rock)), [ridgeX, y], [x, top], [x + half, y]);
   const s = 0.36;
   const [sy, sx] = [top + height * s, half * s];
   const mid = x + (ridgeX - x) * s;
   const dip = height * 0.09;
   polygon(
     c,
-    [
-      [x - sx, sy],
-      [x, top],
-      [mid, sy + dip * 0.4],
-      [x - sx * 0.45, sy - dip],
-    ],
     css(face(true, cap)),
+    [x - sx, sy],
+    [x, top],
+    [mid, sy + dip * 0.4],
+    [x - sx * 0.45, sy - dip],
   );
   polygon(
     c,
-    [
-      [mid, sy + dip * 0.4],
-      [x, top],
-      [x + sx, sy],
-      [x + sx * 0.5, sy - dip],
-    ],
     css(face(false, cap)),
+    [mid, sy + dip * 0.4],
+    [x, top],
+    [x + sx, sy],
+    [x + sx * 0.5, sy - dip],
   );
 }
 
@@ -274,15 +235,7 @@ function skyline(
   for (let x = random.range(-8, 0); x < SIZE; ) {
     const width = random.range(9, 16);
     const top = base - random.range(low, high);
-    c.fillStyle = linear(
-      c,
-      [0, top],
-      [0, base],
-      [
-        [0, colour],
-        [1, mix(colour, light.haze, 0.35)],
-      ],
-    );
+    c.fillStyle = linear(c, [0, top], [0, base], [0, colour], [1, mix(colour, light.haze, 0.35)]);
     c.fillRect(x, top, width - 0.8, base - top);
     if (random.chance(0.35)) c.fillRect(x + width * 0.3, top - 4, width * 0.35, 5);
     for (let wy = top + 4; wy < base - 5; wy += 5) {

@@ -4,7 +4,7 @@ import { css, mix, type Rgb } from "./colour.js";
 import { type Placed, POSTCARD_SIZE } from "./layout.js";
 import type { Light } from "./palette.js";
 import type { Random } from "./random.js";
-import type { Scene } from "./world.js";
+import type { Ground, Scene } from "./world.js";
 
 const SIZE = POSTCARD_SIZE;
 
@@ -25,6 +25,9 @@ function hidden({ x, y, radius }: Disc, things: readonly Placed[]): number {
   }, 0);
 }
 
+/** Where a low sun stands higher than the horizon, to look over peaks and roofs. */
+const RIMS: Readonly<Partial<Record<Ground, number>>> = { mountains: 56, city: 60 };
+
 /** Where the sun or moon stands: of a few places drawn, the one that things hide least. */
 export function placeDisc(
   random: Random,
@@ -32,8 +35,7 @@ export function placeDisc(
   horizon: number,
   things: readonly Placed[],
 ): Disc {
-  // A low sun looks over roofs and peaks.
-  const rim = { mountains: 56, city: 60 }[ground as string] ?? horizon;
+  const rim = RIMS[ground] ?? horizon;
   const [radius, low, high] = {
     dawn: [8.5, rim - 13, rim - 9],
     day: [8, 15, 20],
@@ -173,16 +175,7 @@ export function paintSky(
   { horizon, disc }: { readonly horizon: number; readonly disc: Disc },
 ): void {
   const [top, middle, low] = light.sky;
-  c.fillStyle = linear(
-    c,
-    [0, 0],
-    [0, horizon],
-    [
-      [0, top],
-      [0.6, middle],
-      [1, low],
-    ],
-  );
+  c.fillStyle = linear(c, [0, 0], [0, horizon], [0, top], [0.6, middle], [1, low]);
   c.fillRect(0, 0, SIZE, horizon + 12);
   if (scene.time === "night") {
     if (scene.weather === "clear") paintStars(c, random, horizon, disc);
