@@ -2,7 +2,16 @@ import * as v from "valibot";
 import type { EmaSpec, OptimizerSpec, ScheduleSpec } from "../optim/index.js";
 import { type ConfigSchema, oneOf, real, text, whole } from "./schema.js";
 
-export { type ConfigSchema, oneOf, parseConfig, real, text, whole } from "./schema.js";
+export {
+  type ConfigSchema,
+  oneOf,
+  parseConfig,
+  type ResolvedConfig,
+  real,
+  resolveConfig,
+  text,
+  whole,
+} from "./schema.js";
 
 /*
  * Pieces that the settings of every kind of training share. A kind's schema is

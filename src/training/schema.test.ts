@@ -9,6 +9,7 @@ import {
   learningRateSchema,
   optimizerSchema,
   parseConfig,
+  resolveConfig,
   runEntries,
   scheduleOf,
 } from "./config.js";
@@ -52,9 +53,26 @@ test("defaults are filled in, so that a run's config says everything", () => {
   });
 });
 
-test("what was filled in is accepted as it is", () => {
-  const once = parse({ steps: 10, optimizer: { kind: "lion" }, ema: {}, clip: null });
-  expect(parse(JSON.parse(JSON.stringify(once)))).toEqual(once);
+test.each([
+  { steps: 10 },
+  { steps: 10, optimizer: { kind: "lion" }, ema: {}, clip: null },
+  { steps: 10, samples: { every: 0 }, learningRate: { warmup: 3 }, threads: 2 },
+])("what is written out says all of %o, and says it again", (given) => {
+  const once = resolveConfig(schema, given, "config.json");
+  expect(once.json).toEqual(once.config);
+  expect(resolveConfig(schema, once.json, "config.json")).toEqual(once);
+});
+
+test("what is written out are the settings, not what is made of them", () => {
+  const size = v.pipe(
+    v.strictObject({ preset: v.optional(v.string(), "small") }),
+    v.transform(({ preset }) => ({ layers: preset === "small" ? 2 : 8 })),
+  );
+  const models = v.strictObject({ model: v.optional(size, {}), more: v.array(size) });
+  expect(resolveConfig(models, { more: [{}, { preset: "large" }] }, "config.json")).toEqual({
+    config: { model: { layers: 2 }, more: [{ layers: 2 }, { layers: 8 }] },
+    json: { model: { preset: "small" }, more: [{ preset: "small" }, { preset: "large" }] },
+  });
 });
 
 test("each optimizer has its own settings", () => {

@@ -57,6 +57,39 @@ export function parseConfig<T>(schema: ConfigSchema<T>, json: unknown, where: st
   throw new TintypeError("bad-argument", [...new Set(problems)].join("\n"));
 }
 
+/** Settings that were checked. */
+export interface ResolvedConfig<T> {
+  readonly config: T;
+  /** The same as JSON that the schema accepts, with the defaults written out. */
+  readonly json: unknown;
+}
+
+/** Like `parseConfig`, with the JSON that says all of it; that JSON resolves to itself. */
+export function resolveConfig<T>(
+  schema: ConfigSchema<T>,
+  json: unknown,
+  where: string,
+): ResolvedConfig<T> {
+  return { config: parseConfig(schema, json, where), json: withDefaults(schema, json) };
+}
+
+/** JSON that a schema accepts, with the defaults of keys that are left out. */
+function withDefaults(schema: AnySchema, json: unknown): unknown {
+  const value = json === undefined ? schema.default : json;
+  if (value === undefined || value === null) return value;
+  if (schema.wrapped !== undefined) return withDefaults(schema.wrapped, value);
+  const [first] = alternatives(schema, value);
+  if (first?.entries !== undefined) {
+    const rows = Object.entries(first.entries).map(([key, inner]) => {
+      return [key, withDefaults(inner, Reflect.get(Object(value), key))] as const;
+    });
+    return Object.fromEntries(rows.filter(([, inner]) => inner !== undefined));
+  }
+  const { item } = first ?? {};
+  if (item !== undefined && Array.isArray(value)) return value.map((v) => withDefaults(item, v));
+  return value;
+}
+
 /** A value as a message shows it: JSON, cut where it is long. */
 export function showValue(value: unknown): string {
   const text = JSON.stringify(value) ?? "nothing";
@@ -141,6 +174,7 @@ interface AnySchema {
   readonly item?: AnySchema;
   readonly options?: readonly unknown[];
   readonly key?: string;
+  readonly default?: unknown;
 }
 
 const isSchema = (value: unknown): value is AnySchema =>

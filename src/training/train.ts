@@ -1,6 +1,6 @@
 import type { Engine } from "../runtime/engine.js";
 import { TintypeError, throwIfAborted } from "../util/errors.js";
-import { parseConfig, type RunConfig } from "./config.js";
+import { type ResolvedConfig, type RunConfig, resolveConfig } from "./config.js";
 import type { MakeCanvas } from "./run/canvas.js";
 import { readCheckpoint } from "./run/checkpoint.js";
 import { createRun, type RunFolder, reopenRun } from "./run/folder.js";
@@ -88,7 +88,7 @@ export async function exportRun<C extends RunConfig>(
   { run: path, context, startEngine }: Pick<TrainOptions, "run" | "context" | "startEngine">,
 ): Promise<string> {
   const { platform, notice } = context;
-  const unchanged = (json: unknown): C => parseConfig(kind.schema, json, path);
+  const unchanged = (json: unknown): ResolvedConfig<C> => resolveConfig(kind.schema, json, path);
   await using run = await reopenRun(kind, unchanged, { platform, path, notice });
   await using engine = startEngine(run.config);
   await using task = await openTask(kind, run, { ...context, engine });
@@ -103,12 +103,12 @@ async function openRun<C extends RunConfig>(
   { run: path, resume = false, configName, context }: TrainOptions,
 ): Promise<RunFolder<C>> {
   const { platform, notice } = context;
-  const parse = (before: unknown): C => {
+  const resolve = (before: unknown): ResolvedConfig<C> => {
     const wanted = typeof config === "function" ? (config as ConfigSource)(before) : config;
-    return parseConfig(kind.schema, wanted, configName ?? `config of ${kind.name}`);
+    return resolveConfig(kind.schema, wanted, configName ?? `config of ${kind.name}`);
   };
   const where = { platform, path, notice };
-  return resume ? reopenRun(kind, parse, where) : createRun(kind, parse(undefined), where);
+  return resume ? reopenRun(kind, resolve, where) : createRun(kind, resolve(undefined), where);
 }
 
 async function openTask<C extends RunConfig>(
@@ -179,7 +179,8 @@ function beginLoop<C extends RunConfig>(
     platform: context.platform,
     run: path,
     kind: kind.name,
-    config,
+    keep: checkpoints.keep,
+    config: run.json,
     from: checkpoint && { step: checkpoint.info.step, path: checkpoint.path },
     after: () => record.plot("now and then"),
   });

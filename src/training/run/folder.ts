@@ -2,16 +2,15 @@ import type { Platform } from "../../platform/types.js";
 import { readJson } from "../../util/bytes.js";
 import { check, TintypeError } from "../../util/errors.js";
 import { VERSION } from "../../util/version.js";
-import { parseConfig, type RunConfig } from "../config.js";
+import { type ResolvedConfig, type RunConfig, resolveConfig } from "../config.js";
 import type { TaskKind } from "../task.js";
 import { changesBetween, mayChange, showChange } from "./changes.js";
 import { type Checkpoint, lastCheckpoint, removeUnfinished } from "./checkpoint.js";
 import { CONFIG, LEFTOVER, LOCK } from "./layout.js";
 
 /** A run's folder, held against other processes until it is disposed. */
-export interface RunFolder<C> extends AsyncDisposable {
+export interface RunFolder<C> extends ResolvedConfig<C>, AsyncDisposable {
   readonly path: string;
-  readonly config: C;
   /** Where the run goes on from; undefined at its beginning. */
   readonly checkpoint: Checkpoint | undefined;
 }
@@ -28,7 +27,7 @@ interface Where {
  */
 export async function createRun<C extends RunConfig>(
   kind: TaskKind<C>,
-  config: C,
+  { config, json }: ResolvedConfig<C>,
   { platform, path }: Where,
 ): Promise<RunFolder<C>> {
   await requireEmpty(platform, path);
@@ -36,12 +35,12 @@ export async function createRun<C extends RunConfig>(
   try {
     await requireEmpty(platform, path); // another may have been faster
     await removeUnfinished(platform.files, path);
-    await writeConfig(platform, path, kind, config);
+    await writeConfig(platform, path, kind, json);
   } catch (error) {
     await release(lock);
     throw error;
   }
-  return { path, config, checkpoint: undefined, [Symbol.asyncDispose]: () => release(lock) };
+  return { config, json, path, checkpoint: undefined, [Symbol.asyncDispose]: () => release(lock) };
 }
 
 /**
@@ -50,7 +49,7 @@ export async function createRun<C extends RunConfig>(
  */
 export async function reopenRun<C extends RunConfig>(
   kind: TaskKind<C>,
-  change: (config: unknown) => C,
+  change: (config: unknown) => ResolvedConfig<C>,
   { platform, path, notice }: Where,
 ): Promise<RunFolder<C>> {
   await requireRun(platform, path);
@@ -60,17 +59,19 @@ export async function reopenRun<C extends RunConfig>(
     const checkpoint = await lastCheckpoint(platform, path, notice);
     const written = await readConfig(platform, path, kind);
     const where = `${path}/${CONFIG}`;
-    const before = parseConfig(kind.schema, checkpoint?.info.config ?? written, where);
-    const config = change(written);
-    checkChanges(path, before, config, checkpoint, notice);
-    await writeConfig(platform, path, kind, config);
+    const before = resolveConfig(kind.schema, checkpoint?.info.config ?? written, where);
+    const after = change(written);
+    checkChanges(path, before.json, after.json, notice);
+    const { config } = after;
+    checkSteps(path, config, checkpoint);
+    await writeConfig(platform, path, kind, after.json);
     if (checkpoint !== undefined && checkpoint.info.tintype !== VERSION) {
       notice(
         `${path} was trained by Tintype ${checkpoint.info.tintype} so far. This is ${VERSION}, ` +
           "which may round otherwise.",
       );
     }
-    return { path, config, checkpoint, [Symbol.asyncDispose]: () => release(lock) };
+    return { ...after, path, checkpoint, [Symbol.asyncDispose]: () => release(lock) };
   } catch (error) {
     await release(lock);
     throw error;
@@ -107,10 +108,10 @@ async function writeConfig<C extends RunConfig>(
   platform: Platform,
   path: string,
   { name }: TaskKind<C>,
-  config: C,
+  json: unknown,
 ): Promise<void> {
-  const json = `${JSON.stringify({ kind: name, ...config }, null, 2)}\n`;
-  await platform.files.writeAtomically(`${path}/${CONFIG}`, [new TextEncoder().encode(json)]);
+  const text = `${JSON.stringify({ kind: name, ...Object(json) }, null, 2)}\n`;
+  await platform.files.writeAtomically(`${path}/${CONFIG}`, [new TextEncoder().encode(text)]);
 }
 
 async function requireEmpty({ files }: Platform, path: string): Promise<void> {
@@ -164,14 +165,13 @@ async function lockRun(platform: Platform, path: string): Promise<AsyncDisposabl
   }
 }
 
-function checkChanges<C extends RunConfig>(
+function checkChanges(
   path: string,
-  before: C,
-  config: C,
-  checkpoint: Checkpoint | undefined,
+  before: unknown,
+  after: unknown,
   notice: (message: string) => void,
 ): void {
-  const changes = changesBetween(before, config);
+  const changes = changesBetween(before, after);
   const refused = changes.filter((change) => !mayChange(change));
   check(
     refused.length === 0,
@@ -179,11 +179,14 @@ function checkChanges<C extends RunConfig>(
     `${path} was begun with other settings, and would not go on as the same run. ` +
       `Changed: ${refused.map(showChange).join("; ")}. Put them back, or begin a new run.`,
   );
+  for (const change of changes) notice(`changed ${showChange(change)}`);
+}
+
+function checkSteps(path: string, { steps }: RunConfig, checkpoint: Checkpoint | undefined): void {
   const step = checkpoint?.info.step ?? 0;
   check(
-    config.steps >= step,
+    steps >= step,
     "bad-argument",
-    `steps: ${path} has taken ${step} steps already, more than ${config.steps}.`,
+    `steps: ${path} has taken ${step} steps already, more than ${steps}.`,
   );
-  for (const change of changes) notice(`changed ${showChange(change)}`);
 }

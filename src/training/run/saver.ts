@@ -1,6 +1,5 @@
 import type { Platform } from "../../platform/types.js";
 import { TintypeError } from "../../util/errors.js";
-import type { RunConfig } from "../config.js";
 import type { Task, TaskState } from "../task.js";
 import { pruneCheckpoints, writeCheckpoint } from "./checkpoint.js";
 
@@ -17,11 +16,14 @@ export interface Saver {
 }
 
 /** Where a saver writes, and what. */
-export interface SaverOptions<C> {
+export interface SaverOptions {
   readonly platform: Platform;
   readonly run: string;
   readonly kind: string;
-  readonly config: C;
+  /** All settings, as JSON. */
+  readonly config: unknown;
+  /** How many checkpoints stay. */
+  readonly keep: number;
   /** The checkpoint that the run came from. */
   readonly from: { readonly step: number; readonly path: string } | undefined;
   /** What else is written after a checkpoint. */
@@ -29,8 +31,8 @@ export interface SaverOptions<C> {
 }
 
 /** A saver for one task. */
-export function saver<C extends RunConfig>(task: Task, options: SaverOptions<C>): Saver {
-  const { platform, run, kind, config } = options;
+export function saver(task: Task, options: SaverOptions): Saver {
+  const { platform, run, kind, config, keep } = options;
   let last = options.from;
   let writing: Promise<void> = Promise.resolve();
   let failed: { readonly error: unknown } | undefined;
@@ -43,7 +45,7 @@ export function saver<C extends RunConfig>(task: Task, options: SaverOptions<C>)
   const write = async (step: number, state: TaskState): Promise<void> => {
     const info = { kind, step, config };
     last = { step, path: await writeCheckpoint(platform.files, run, info, state) };
-    await pruneCheckpoints(platform.files, run, config.checkpoints.keep);
+    await pruneCheckpoints(platform.files, run, keep);
     await options.after();
   };
   const settle = async (): Promise<void> => {
