@@ -272,6 +272,18 @@ describe("WebDataset shards", () => {
     expect(listing.skipped.get("a.tar")).toMatch(/cut short at byte/);
   });
 
+  it("tells shards of one name apart by their folders", async () => {
+    const tar = writeTar([
+      ["1.jpg", "x"],
+      ["1.txt", "y"],
+    ]);
+    write({ "a/s.tar": tar, "b/s.tar": tar });
+    const { entries } = await listTars(["a", "b"].map((name) => join(folder, name)));
+    expect(entries.map(({ ref }) => ref.name)).toEqual(
+      ["a", "b"].map((name) => join(folder, name, "s.tar", "1.jpg")),
+    );
+  });
+
   it("leaves out examples whose caption is broken, by name", async () => {
     write({
       "a.tar": writeTar([

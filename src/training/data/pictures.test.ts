@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -29,10 +29,11 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 /** The thread's work, in this one. */
 function startWorker(): WorkerHandle {
+  const mine = reads;
   return localWorker((port) =>
     servePictures(port, {
       async read({ path, name, offset, length }, most = length) {
-        reads.push(name);
+        mine.push(name);
         return await (await openFile(path, name)).read(offset, Math.min(length, most));
       },
       measure: pictureSize,
@@ -143,7 +144,7 @@ describe("batches of pictures", () => {
   it("reads ahead only so far", async () => {
     await writeFlat(16, () => [64, 64]);
     await using source = await open({ buckets: false }, { ahead: 2 });
-    reads = [];
+    reads.length = 0;
     await source.batch(0);
     await new Promise((resolve) => setTimeout(resolve, 200));
     expect(reads).toHaveLength(12);
@@ -252,6 +253,35 @@ describe("broken pictures", () => {
       );
     },
   );
+});
+
+describe("sizes of many pictures", () => {
+  it("are kept until a file changes", async () => {
+    for (let i = 0; i < 1000; i++) writeFileSync(join(folder, `${i}.png`), "");
+    const square = await flat(8);
+    for (let i = 0; i < 8; i++) writeFileSync(join(folder, `${i}.png`), square);
+    const cache = mkdtempSync(join(tmpdir(), "tintype-sizes-"));
+    const platform = { ...nodePlatform(), cacheDir: cache };
+    const sizes = async (): Promise<unknown> => {
+      reads = [];
+      await using source = await open({ captions: "optional" }, { platform });
+      return [source.size, source.skipped.size, reads.length];
+    };
+    try {
+      expect(await sizes()).toEqual([8, 992, 1000]);
+      expect(await sizes()).toEqual([8, 992, 0]);
+      writeFileSync(join(folder, "8.png"), square);
+      expect(await sizes()).toEqual([9, 991, 1000]);
+      const [kept] = readdirSync(join(cache, "training"));
+      for (const name of readdirSync(join(cache, "training"))) {
+        writeFileSync(join(cache, "training", name), "damaged");
+      }
+      expect(kept).toMatch(/^sizes-[0-9a-f]{32}\.json$/);
+      expect(await sizes()).toEqual([9, 991, 1000]);
+    } finally {
+      rmSync(cache, { recursive: true });
+    }
+  });
 });
 
 describe("settings", () => {

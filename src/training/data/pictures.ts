@@ -6,15 +6,13 @@ import { bucketSizes, groupBySize, type Size } from "./buckets.js";
 import { few } from "./concurrently.js";
 import { type DataContext, stepsAhead } from "./context.js";
 import type { Listing } from "./listing.js";
+import { measure } from "./measure.js";
 import { type Order, type Pick, shuffledOrder } from "./order.js";
 import { type DataPool, dataPool } from "./pool.js";
 import { prefetch } from "./prefetch.js";
 import type { Frame } from "./protocol.js";
 import type { PictureOptions } from "./spec.js";
 import type { Batch, BatchSource, Bucket, ExampleSet } from "./types.js";
-
-/** Pictures that a thread measures at a time. */
-const MEASURED = 128;
 
 /** A data set with its threads. */
 interface Opened {
@@ -35,7 +33,7 @@ export async function openPictures(
   const pool = dataPool(context.startWorker, options.workers);
   try {
     const skipped = new Map(listing.skipped);
-    const buckets = await sort(listing, options, pool, skipped, batchSize);
+    const buckets = await sort(listing, options, pool, skipped, context);
     const opened: Opened = { listing, options, pool, buckets, skipped };
     const counts = buckets.map(({ members }) => members.length);
     const order = shuffledOrder(counts, batchSize, seed);
@@ -71,7 +69,7 @@ async function sort(
   options: PictureOptions,
   pool: DataPool,
   skipped: Map<string, string>,
-  batchSize: number,
+  { batchSize, platform }: DataContext,
 ): Promise<Bucket[]> {
   const { resolution, buckets, crop } = options;
   const square = crop ?? resolution;
@@ -79,34 +77,24 @@ async function sort(
     const members = Uint32Array.from(listing.entries, (_, i) => i);
     return [{ width: square, height: square, members }];
   }
-  const measured = await measure(listing, pool, skipped);
-  const numbers = [...measured.keys()];
+  const sizes: Size[] = [];
+  const numbers: number[] = [];
+  for (const [i, measured] of (await measure(listing, pool, platform)).entries()) {
+    if (typeof measured === "string") {
+      skipped.set(listing.entries[i]!.ref.name, measured);
+    } else {
+      sizes.push(measured);
+      numbers.push(i);
+    }
+  }
   if (numbers.length === 0) throw nothingReadable(listing, skipped);
-  return groupBySize([...measured.values()], bucketSizes(options), batchSize).map(
+  return groupBySize(sizes, bucketSizes(options), batchSize).map(
     ({ size: [width, height], members }) => ({
       width,
       height,
       members: Uint32Array.from(members, (i) => numbers[i]!),
     }),
   );
-}
-
-/** The size of every picture that has one, by number. */
-async function measure(
-  { entries }: Listing,
-  pool: DataPool,
-  skipped: Map<string, string>,
-): Promise<Map<number, Size>> {
-  const chunks = Array.from({ length: Math.ceil(entries.length / MEASURED) }, (_, i) =>
-    entries.slice(i * MEASURED, (i + 1) * MEASURED).map(({ ref }) => ref),
-  );
-  const answers = await Promise.all(chunks.map((pictures) => pool.ask("measure", { pictures })));
-  const sizes = new Map<number, Size>();
-  for (const [i, answer] of answers.flat().entries()) {
-    if (typeof answer === "string") skipped.set(entries[i]!.ref.name, answer);
-    else sizes.set(i, answer);
-  }
-  return sizes;
 }
 
 function nothingReadable({ name, entries }: Listing, skipped: Map<string, string>): TintypeError {

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type LongNames, writeTar } from "../../../test/tarWriter.js";
 import { memorySource } from "../../util/bytes.js";
@@ -84,5 +85,20 @@ describe("indexTar", () => {
     const { members, problem } = await indexTar(memorySource("a.tar", tar));
     expect(members.map((m) => m.name)).toEqual(["1.jpg"]);
     expect(problem).toBe("it is damaged at byte 1024");
+  });
+
+  it("takes any damage for damage: what it gives lies inside the file", async () => {
+    const whole = writeTar(files, "pax");
+    const damage = fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { maxLength: 8 });
+    await fc.assert(
+      fc.asyncProperty(damage, fc.nat(whole.length), async (bytes, keep) => {
+        const tar = whole.slice(0, keep);
+        for (const [at, value] of bytes) if (at < keep) tar[at] = value;
+        const { members } = await indexTar(memorySource("a.tar", tar));
+        for (const { offset, size } of members) {
+          expect(offset >= 512 && size >= 0 && offset + size <= keep).toBe(true);
+        }
+      }),
+    );
   });
 });

@@ -27,11 +27,11 @@ interface Sample {
 /** One shard, read. */
 interface Shard {
   readonly stamp: string;
-  readonly entries: readonly Entry[];
-  readonly skipped: ReadonlyMap<string, string>;
+  readonly entries: Entry[];
+  readonly skipped: Map<string, string>;
   /** Captions without pictures, and pictures without captions. */
-  readonly orphans: readonly string[];
-  readonly mute: readonly string[];
+  readonly orphans: string[];
+  readonly mute: string[];
 }
 
 /** "a/b.seg.png" -> ["a/b", "seg.png"]: the key ends at the first dot of the last part. */
@@ -90,42 +90,60 @@ async function captionOf(
   return caption.trim();
 }
 
+const fileName = (path: string): string => path.replace(/^.*[\\/]/, "");
+
+/** `shard` is what messages call the file. */
 async function readShard(
   platform: Platform,
   path: string,
+  shard: string,
   { captionField }: WebDatasetSpec,
 ): Promise<Shard> {
   const source = await platform.openFile(path);
   const stat = await platform.stat(path);
-  const shard = path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);
   const { members, problem } = await indexTar(source);
-  const skipped = new Map<string, string>();
-  if (problem !== undefined) skipped.set(shard, `${path}: ${problem}; what comes before is used`);
   const samples = samplesOf(path, members);
+  const read: Shard = {
+    stamp: `${shard} ${source.size} ${stat?.modified}`,
+    entries: [],
+    skipped: new Map(),
+    orphans: [],
+    mute: [],
+  };
+  if (problem !== undefined) read.skipped.set(shard, `${path}: ${problem}; the rest is left out`);
   // The last example of a shard that is cut short may lack what would have followed.
   const cut = problem === undefined ? undefined : [...samples.keys()].at(-1);
-  const [entries, orphans, mute]: [Entry[], string[], string[]] = [[], [], []];
   for (const [key, sample] of samples) {
-    const { picture } = sample;
-    const name = `${shard}/${(picture ?? sample.txt ?? sample.json)!.name}`;
+    const name = `${shard}/${(sample.picture ?? sample.txt ?? sample.json)!.name}`;
     try {
       const caption = await captionOf(source, sample, captionField);
-      const incomplete = picture === undefined || caption === undefined || caption === "";
-      if (incomplete && key === cut) skipped.set(name, `${path}: cut short inside ${key}`);
-      else if (picture === undefined) {
-        if (caption !== undefined) orphans.push(name);
-      } else {
-        if (incomplete) mute.push(name);
-        const ref = { path, name, offset: picture.offset, length: picture.size };
-        entries.push({ ref, caption: caption ?? "" });
+      if (key === cut && (sample.picture === undefined || !caption)) {
+        throw new Unreadable(`cut short inside ${key}`);
       }
+      take(read, { path, name, picture: sample.picture, caption });
     } catch (error) {
       if (!(error instanceof Unreadable)) throw error;
-      skipped.set(name, `${path}: ${error.message}`);
+      read.skipped.set(name, `${path}: ${error.message}`);
     }
   }
-  const stamp = `${shard} ${source.size} ${stat?.modified}`;
-  return { stamp, entries, skipped, orphans, mute };
+  return read;
+}
+
+interface Found {
+  readonly path: string;
+  readonly name: string;
+  readonly picture: TarMember | undefined;
+  readonly caption: string | undefined;
+}
+
+function take({ entries, orphans, mute }: Shard, { path, name, picture, caption }: Found): void {
+  if (picture === undefined) {
+    if (caption !== undefined) orphans.push(name);
+    return;
+  }
+  if (caption === undefined || caption === "") mute.push(name);
+  const ref = { path, name, offset: picture.offset, length: picture.size };
+  entries.push({ ref, caption: caption ?? "" });
 }
 
 /**
@@ -137,7 +155,10 @@ async function readShard(
  */
 export async function listShards(platform: Platform, spec: WebDatasetSpec): Promise<Listing> {
   const paths = await findShards(platform, spec.shards);
-  const shards = await concurrently(paths, AT_ONCE, (path) => readShard(platform, path, spec));
+  const unique = new Set(paths.map(fileName)).size === paths.length;
+  const shards = await concurrently(paths, AT_ONCE, (path) =>
+    readShard(platform, path, unique ? fileName(path) : path, spec),
+  );
   const entries = shards.flatMap((shard) => shard.entries);
   const skipped = new Map(shards.flatMap((shard) => [...shard.skipped]));
   const name = paths.length === 1 ? paths[0]! : `${paths[0]} and ${paths.length - 1} more shards`;
