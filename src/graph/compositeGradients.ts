@@ -112,19 +112,21 @@ const groupNorm: CompositeGradient<"groupNorm"> = ([x, weight, bias], dy, _, { g
   return [dx, overBatch(normalSum), bias && overBatch(dySum)];
 };
 
-/** Numbers that one matrix of scores may have before queries are cut into chunks. */
-const CHUNK_SCORES = 2 ** 24;
+/** Numbers that all matrices of scores may have together before queries are cut into chunks. */
+const MOST_SCORES = 2 ** 24;
+/** Numbers of one chunk then: what stays near the processor. */
+const CHUNK_SCORES = 2 ** 22;
 
 /**
- * Scores are worked out again from q and k, `chunkScores` at a time, so that none are kept.
- * sum(dp * p) is sum(dy * y), which is shorter. Dao et al. 2022, algorithm 4.
+ * Scores are worked out again from q and k, a chunk of `size` queries at a time, so that none are
+ * kept. sum(dp * p) is sum(dy * y), which is shorter. Dao et al. 2022, algorithm 4.
  */
 export function attentionGradient(
   [q, k, v]: readonly Value[],
   dy: Value,
   y: Value,
   { heads, scale, causal }: CompositeSpecs["attention"],
-  chunkScores: number = CHUNK_SCORES,
+  size: number = chunkSize(q!, k!, heads),
 ): readonly Value[] {
   const [b, n, c] = q!.shape as readonly [Dim, number, number];
   const m = k!.shape[1] as number;
@@ -133,47 +135,55 @@ export function attentionGradient(
   const join = (x: Value): Value => op.reshape(op.transpose(x, [0, 2, 1, 3]), [b, -1, c]);
   const [keys, values] = [split(k!), split(v!)];
   const queries = split(op.mul(q!, scale));
-  const [outer, mixed] = [split(dy), op.mul(dy, y)];
-  const inner = op.transpose(
-    op.sum(op.reshape(mixed, [b, n, heads, c / heads]), [3]),
-    [0, 2, 1, 3],
-  ); // [B,heads,N,1]
+  const outer = split(dy);
+  const mixed = op.reshape(op.mul(dy, y), [b, n, heads, c / heads]);
+  const inner = op.transpose(op.sum(mixed, [3]), [0, 2, 1, 3]); // [B,heads,N,1]
 
-  const chunk = (start: number, size: number): readonly [Value, Value, Value] => {
-    const part = (x: Value, axis = 2): Value => (size === n ? x : op.slice(x, axis, start, size));
-    const [rows, drows] = [part(queries), part(outer)];
-    const scores = op.matmul(rows, keys, { transB: true }); // [B,heads,size,M]
+  const chunk = (start: number, rows: number): readonly [Value, Value, Value] => {
+    const part = (x: Value, axis = 2): Value => (rows === n ? x : op.slice(x, axis, start, rows));
+    const [qs, dys] = [part(queries), part(outer)];
+    const scores = op.matmul(qs, keys, { transB: true }); // [B,heads,rows,M]
     const p = softmax(causal ? op.add(scores, part(causalMask(n, m), 0)) : scores);
-    const dp = op.matmul(drows, values, { transB: true });
-    const ds = softmaxGrad(p, dp, part(inner));
+    const ds = softmaxGrad(p, op.matmul(dys, values, { transB: true }), part(inner));
     return [
       op.matmul(ds, keys),
-      op.matmul(ds, rows, { transA: true }),
-      op.matmul(p, drows, { transA: true }),
+      op.matmul(ds, qs, { transA: true }),
+      op.matmul(p, dys, { transA: true }),
     ];
   };
-  const size = chunkSize(n, chunkScores / (dimProduct([b, heads, m]) as number));
-  const chunks = Array.from({ length: Math.ceil(n / size) }, (_, i) =>
-    chunk(i * size, Math.min(size, n - i * size)),
-  );
-  const total = (parts: readonly Value[]): Value => parts.reduce((x, part) => op.add(x, part));
-  const dq =
-    chunks.length === 1
-      ? chunks[0]![0]
-      : op.concat(
-          chunks.map((part) => part[0]),
-          2,
-        );
-  return [
-    op.mul(join(dq), scale),
-    join(total(chunks.map((part) => part[1]))),
-    join(total(chunks.map((part) => part[2]))),
-  ];
+  const [dq, dk, dv] = size >= n ? chunk(0, n) : inChunks(n, m, size, chunk);
+  return [op.mul(join(dq), scale), join(dk), join(dv)];
 }
 
-/** Queries of one chunk where `fitting` fit: as few chunks as can be, of nearly equal size. */
-function chunkSize(n: number, fitting: number): number {
-  return Math.ceil(n / Math.ceil(n / Math.max(1, Math.floor(fitting))));
+/**
+ * dq row by row, dk and dv summed up. All three of a chunk are joined to one value before they are
+ * used: an engine then forgets one chunk's scores before it begins with the next's.
+ */
+function inChunks(
+  n: number,
+  m: number,
+  size: number,
+  chunk: (start: number, rows: number) => readonly Value[],
+): readonly [Value, Value, Value] {
+  const queries: Value[] = [];
+  let rest: Value | undefined; // dk over dv
+  for (let start = 0; start < n; start += size) {
+    const rows = Math.min(size, n - start);
+    const all = op.concat(chunk(start, rows), 2);
+    queries.push(op.slice(all, 2, 0, rows));
+    const both = op.slice(all, 2, rows, 2 * m);
+    rest = rest ? op.add(rest, both) : both;
+  }
+  return [op.concat(queries, 2), op.slice(rest!, 2, 0, m), op.slice(rest!, 2, m, m)];
+}
+
+/** Queries of one chunk: all, or else chunks of nearly equal size. */
+function chunkSize(q: Value, k: Value, heads: number): number {
+  const [b, n] = q.shape as readonly number[] as readonly [number, number];
+  const rowScores = b * heads * (k.shape[1] as number);
+  if (n * rowScores <= MOST_SCORES) return n;
+  const fitting = Math.max(1, Math.floor(CHUNK_SCORES / rowScores));
+  return Math.ceil(n / Math.ceil(n / fitting));
 }
 
 /** Compositions with a rule of their own; others are differentiated through their expansion. */

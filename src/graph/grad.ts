@@ -4,11 +4,20 @@ import { GRADIENTS, type GradientRule, sourcesOf } from "./gradients.js";
 import * as op from "./ops.js";
 import { isOp, type Primitive, topological, type Value } from "./value.js";
 
+/** How a gradient is worked out. */
+export interface GradOptions {
+  /**
+   * The results that the backward pass may take from the forward pass, beside weights and inputs; all
+   * others that it needs are worked out again from these. See `checkpoints.ts`. Default: all.
+   */
+  readonly keep?: ReadonlySet<Value>;
+}
+
 /**
  * How `loss`, a single number, changes with each value of `wrt`, as more of the same graph: reverse
  * mode. A value that the loss does not depend on gets zeros.
  */
-export function grad(loss: Value, wrt: readonly Value[]): Value[] {
+export function grad(loss: Value, wrt: readonly Value[], { keep }: GradOptions = {}): Value[] {
   invariant(
     loss.type === "float" && loss.shape.every((d) => sameDim(d, 1)),
     `grad: expected a loss of one number, got ${loss.type} ${showShape(loss.shape)}`,
@@ -16,6 +25,7 @@ export function grad(loss: Value, wrt: readonly Value[]): Value[] {
   const order = topological([loss], sourcesOf);
   const wanted = new Set(wrt);
   const active = dependents(order, wanted);
+  const recall = keep ? recomputed(loss, keep) : (v: Value): Value => v;
   const parts = new Map<Value, Value[]>([[loss, [numbers(loss.shape, 1)]]]);
   const gradients = new Map<Value, Value>();
   for (const v of [...order].reverse()) {
@@ -24,13 +34,29 @@ export function grad(loss: Value, wrt: readonly Value[]): Value[] {
     parts.delete(v);
     const dy = total(contributions);
     if (wanted.has(v)) gradients.set(v, dy);
-    const shares = (GRADIENTS[v.op] as GradientRule<Primitive>)(v, dy);
+    const again = keep ? { ...v, inputs: v.inputs.map(recall) } : v;
+    const shares = (GRADIENTS[v.op] as GradientRule<Primitive>)(again, dy, recall(v));
     sourcesOf(v).forEach((source, i) => {
       const share = shares[i];
       if (share && active.has(source)) parts.set(source, [...(parts.get(source) ?? []), share]);
     });
   }
   return wrt.map((v) => gradients.get(v) ?? numbers(v.shape, 0));
+}
+
+/** Every value that `loss` depends on, made anew from `keep`, weights, inputs and constants. */
+function recomputed(loss: Value, keep: ReadonlySet<Value>): (v: Value) => Value {
+  const anew = new Map<Value, Value>();
+  const recall = (v: Value): Value => anew.get(v) ?? v;
+  const insides = (v: Value): readonly Value[] =>
+    isOp(v, "composite") ? [...v.inputs, v.attrs.expansion] : v.inputs;
+  for (const v of topological([loss], insides)) {
+    if (v.inputs.length === 0 || keep.has(v)) continue;
+    const inputs = v.inputs.map(recall);
+    if (!isOp(v, "composite")) anew.set(v, { ...v, inputs });
+    else anew.set(v, op.composite(v.attrs.name, v.attrs.spec, inputs, recall(v.attrs.expansion)));
+  }
+  return recall;
 }
 
 /** The values of `order` that a gradient passes on its way to `wanted`. */

@@ -11,12 +11,14 @@ import { isOp, type Primitive, type Value } from "./value.js";
  */
 
 /**
- * One gradient for each of `sourcesOf(v)`, of its shape; undefined where none passes. What a caller
- * does not use is never computed.
+ * One gradient for each of `sourcesOf(v)`, of its shape; undefined where none passes. `v` says what
+ * was done to which inputs, and `y` is what came out: `v` itself, unless it was forgotten and the one
+ * or the other was made anew. What a caller does not use is never computed.
  */
 export type GradientRule<P extends Primitive> = (
   v: Value<P>,
   dy: Value,
+  y: Value,
 ) => readonly (Value | undefined)[];
 
 /** What a gradient of `v` flows to: a composition without a rule of its own stands for its expansion. */
@@ -41,7 +43,7 @@ export function unbroadcast(dy: Value, shape: readonly Dim[]): Value {
 
 /** dx = dy times this, of the input and the result. */
 function unary<P extends Primitive>(derivative: (x: Value, y: Value) => Value): GradientRule<P> {
-  return (v, dy) => [op.mul(dy, derivative(v.inputs[0]!, v))];
+  return (v, dy, y) => [op.mul(dy, derivative(v.inputs[0]!, y))];
 }
 
 type Pair = readonly [Value, Value];
@@ -50,9 +52,9 @@ type Pair = readonly [Value, Value];
 function binary<P extends Primitive>(
   gradients: (a: Value, b: Value, dy: Value, y: Value) => Pair,
 ): GradientRule<P> {
-  return (v, dy) => {
+  return (v, dy, y) => {
     const [a, b] = v.inputs as unknown as Pair;
-    const [da, db] = gradients(a, b, dy, v);
+    const [da, db] = gradients(a, b, dy, y);
     return [unbroadcast(da, a.shape), unbroadcast(db, b.shape)];
   };
 }
@@ -74,8 +76,8 @@ function extremum<P extends Primitive>(larger: (a: Value, b: Value) => Value): G
 }
 
 /** Maxima that are reached more than once share dy evenly. */
-const reduceMax: GradientRule<"reduceMax"> = (v, dy) => {
-  const reached = op.where(op.equal(v.inputs[0]!, v), 1, 0);
+const reduceMax: GradientRule<"reduceMax"> = (v, dy, y) => {
+  const reached = op.where(op.equal(v.inputs[0]!, y), 1, 0);
   return [op.mul(reached, op.div(dy, op.sum(reached, v.attrs.axes)))];
 };
 
@@ -183,7 +185,7 @@ export const GRADIENTS: { readonly [P in Primitive]: GradientRule<P> } = {
   param: none,
   constant: none,
   detach: none,
-  composite: (v, dy) => ruleOf(v)?.(v.inputs, dy, v, v.attrs.spec as never) ?? [dy],
+  composite: (v, dy, y) => ruleOf(v)?.(v.inputs, dy, y, v.attrs.spec as never) ?? [dy],
 
   neg: (_, dy) => [op.neg(dy)],
   abs: ({ inputs: [x] }, dy) => [
@@ -191,7 +193,7 @@ export const GRADIENTS: { readonly [P in Primitive]: GradientRule<P> } = {
   ],
   exp: unary((_, y) => y),
   log: ({ inputs: [x] }, dy) => [op.div(dy, x!)],
-  sqrt: (y, dy) => [op.div(op.mul(dy, 0.5), y)],
+  sqrt: (_, dy, y) => [op.div(op.mul(dy, 0.5), y)],
   sin: unary((x) => op.cos(x)),
   cos: unary((x) => op.neg(op.sin(x))),
   tanh: unary((_, y) => op.sub(1, op.mul(y, y))),
