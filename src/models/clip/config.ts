@@ -14,6 +14,28 @@ export interface ClipTextConfig {
   readonly layerNormEps: number;
 }
 
+/** Everything that shapes a CLIP image encoder. */
+export interface ClipVisionConfig {
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly layers: number;
+  readonly heads: number;
+  /** Side of the pictures that it sees, in pixels. */
+  readonly imageSize: number;
+  /** Side of the squares that the picture is cut into; divides `imageSize`. */
+  readonly patchSize: number;
+  readonly activation: ClipActivation;
+  readonly layerNormEps: number;
+}
+
+/** A text and an image encoder that meet in one space. */
+export interface ClipConfig {
+  readonly text: ClipTextConfig;
+  readonly vision: ClipVisionConfig;
+  /** Width of the space. */
+  readonly projectionDim: number;
+}
+
 /** CLIP ViT-L/14 text encoder: Stable Diffusion 1.x. */
 export const CLIP_L_TEXT: ClipTextConfig = {
   vocabSize: 49408,

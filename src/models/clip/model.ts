@@ -1,15 +1,9 @@
-import { gelu, quickGelu } from "../../graph/composites.js";
 import * as op from "../../graph/ops.js";
 import type { Value } from "../../graph/value.js";
-import { multiHeadAttention } from "../../nn/attention.js";
-import { embeddingTable, layerNorm, linear } from "../../nn/layers.js";
+import { embeddingTable, layerNorm } from "../../nn/layers.js";
 import type { Params } from "../../nn/params.js";
-import type { ClipActivation, ClipTextConfig } from "./config.js";
-
-const ACTIVATIONS: Readonly<Record<ClipActivation, (x: Value) => Value>> = {
-  gelu,
-  quick_gelu: quickGelu,
-};
+import type { ClipTextConfig } from "./config.js";
+import { clipEncoder } from "./encoder.js";
 
 /** Key of the token table, whose rows may be looked up outside of the graph. */
 export const TOKEN_TABLE = "embeddings.token_embedding";
@@ -26,27 +20,6 @@ export function tokenEmbedding(p: Params, config: ClipTextConfig, ids: Value): V
 export function clipTextEncoder(p: Params, config: ClipTextConfig, tokens: Value): Value {
   const { hiddenSize, maxPositions, layerNormEps } = config;
   const positions = embeddingTable(p.at("embeddings.position_embedding"), maxPositions, hiddenSize);
-  let h = op.add(tokens, positions);
-  for (let i = 0; i < config.layers; i++) h = encoderLayer(p.at("encoder.layers").at(i), config, h);
-  return layerNorm(p.at("final_layer_norm"), h, layerNormEps);
-}
-
-/** Pre-norm transformer layer: causal self-attention, then an MLP. */
-function encoderLayer(p: Params, config: ClipTextConfig, x: Value): Value {
-  const { heads, hiddenSize, intermediateSize, layerNormEps } = config;
-  const normal = layerNorm(p.at("layer_norm1"), x, layerNormEps);
-  const attended = multiHeadAttention(p.at("self_attn"), normal, normal, {
-    heads,
-    qkvBias: true,
-    causal: true,
-    names: ["q_proj", "k_proj", "v_proj", "out_proj"],
-  });
-  const h = op.add(x, attended);
-  const mlp = p.at("mlp");
-  const inner = linear(
-    mlp.at("fc1"),
-    layerNorm(p.at("layer_norm2"), h, layerNormEps),
-    intermediateSize,
-  );
-  return op.add(h, linear(mlp.at("fc2"), ACTIVATIONS[config.activation](inner), hiddenSize));
+  const states = clipEncoder(p.at("encoder"), config, op.add(tokens, positions), true);
+  return layerNorm(p.at("final_layer_norm"), states.at(-1)!, layerNormEps);
 }

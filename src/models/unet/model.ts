@@ -2,7 +2,7 @@ import { silu } from "../../graph/composites.js";
 import * as op from "../../graph/ops.js";
 import type { Value } from "../../graph/value.js";
 import { conv2d, groupNorm, linear } from "../../nn/layers.js";
-import type { Params } from "../../nn/params.js";
+import { type Params, zeroed } from "../../nn/params.js";
 import { resnetBlock } from "../../nn/resnet.js";
 import { timestepEmbedding } from "../../nn/timestep.js";
 import type { UNetConfig } from "./config.js";
@@ -67,7 +67,7 @@ export function unet(
     h = upBlock(p.at("up_blocks").at(i), c, level, h, skips);
   });
   h = silu(groupNorm(p.at("conv_norm_out"), h, config.normNumGroups, config.normEps));
-  return conv2d(p.at("conv_out"), h, config.outChannels, 3);
+  return conv2d(zeroed(p.at("conv_out")), h, config.outChannels, 3);
 }
 
 /** Timesteps [B] -> [B, 4 * blockOutChannels[0]]. */
@@ -87,7 +87,7 @@ function layer(
   x: Value,
 ): Value {
   const { config } = c;
-  const norm = { groups: config.normNumGroups, eps: config.normEps };
+  const norm = { groups: config.normNumGroups, eps: config.normEps, zeroLast: true };
   const channels = config.blockOutChannels[level]!;
   let h = resnetBlock(p.at("resnets").at(index), x, c.temb, channels, norm);
   if (attend) {

@@ -3,7 +3,7 @@ import * as op from "../../graph/ops.js";
 import type { Value } from "../../graph/value.js";
 import { multiHeadAttention, toPixels, toTokens } from "../../nn/attention.js";
 import { conv2d, groupNorm, layerNorm, linear } from "../../nn/layers.js";
-import type { Params } from "../../nn/params.js";
+import { type Params, zeroed } from "../../nn/params.js";
 
 /** One attention layer, as a hook sees it: `attend()` is what would have happened. */
 export type AttentionHook = (site: {
@@ -44,7 +44,7 @@ export function transformer2d(
   for (let i = 0; i < layers; i++) {
     h = transformerBlock(p.at("transformer_blocks").at(i), h, text, heads, hook);
   }
-  const out = p.at("proj_out");
+  const out = zeroed(p.at("proj_out"));
   const projected = linearProjection
     ? toPixels(linear(out, h, channels), x)
     : conv2d(out, toPixels(h, x), channels, 1);
