@@ -110,6 +110,11 @@ test.each<[string, unknown, string]>([
     'unknown key "optimizer.momentun": did you mean "optimizer.momentum"? Keys of "optimizer": kind, momentum, nesterov, weightDecay.',
   ],
   [
+    "a key that only another optimizer has",
+    { steps: 1, optimizer: { kind: "lion", nesterov: true } },
+    'unknown key "optimizer.nesterov". Keys of "optimizer": kind, betas, weightDecay.',
+  ],
+  [
     "a key like no other",
     { steps: 1, checkpoints: { zzzzzzzz: 5 } },
     'unknown key "checkpoints.zzzzzzzz". Keys of "checkpoints": every, keep.',

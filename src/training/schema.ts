@@ -129,7 +129,7 @@ function unknownKey(schema: AnySchema, json: unknown, path: readonly (string | n
   const guess =
     near !== undefined
       ? showPath([...here, near])
-      : all.find((other) => other.endsWith(`.${name}`) || other === name);
+      : all.find((other) => other.split(".").at(-1) === name && other !== showPath(path));
   const hint = guess === undefined ? "." : `: did you mean "${guess}"?`;
   const place = here.length === 0 ? "" : ` of "${showPath(here)}"`;
   return `unknown key "${showPath(path)}"${hint} Keys${place}: ${known.join(", ")}.`;

@@ -1,52 +1,35 @@
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
-import { outcome } from "./outcome.js";
+import { filesOf, metricsOf, outcome } from "./outcome.js";
+import { type Ended, type Fate, lottery, runProcess } from "./processes.js";
+import { TINY, type TinyKind } from "./tiny.js";
 
 const space = mkdtempSync(join(tmpdir(), "tintype-kill-"));
 afterAll(() => rmSync(space, { recursive: true, force: true }));
 
-const CHILD = fileURLToPath(new URL("child.ts", import.meta.url));
+const thorough = process.env.TINTYPE_TEST === "full";
 
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Trains in a process of its own, killed `after` milliseconds after its first step. */
-function trainChild(
-  run: string,
-  how: "new" | "resume",
-  config: object,
-  after?: number,
-): Promise<Ended> {
-  const args = ["--import", "tsx", CHILD, run, how, JSON.stringify(config)];
-  const child = spawn(process.execPath, args);
-  let [out, err] = ["", ""];
-  child.stdout.on("data", (chunk: Buffer) => {
-    if (out === "" && after !== undefined) setTimeout(() => child.kill("SIGKILL"), after);
-    out += chunk.toString();
-  });
-  child.stderr.on("data", (chunk: Buffer) => {
-    err += chunk.toString();
-  });
-  return new Promise((done) => child.once("close", (code) => done({ code, out, err })));
-}
-
-/** Numbers that look random, the same on each run of the test. */
-function* lottery(seed: number): Generator<number> {
-  for (let x = seed; ; ) {
-    x = (1664525 * x + 1013904223) >>> 0;
-    yield x / 2 ** 32;
+/** Trains until it is through, killed at `kills` random moments; returns how often it really was. */
+async function trainKilled(
+  kills: number,
+  span: readonly [least: number, most: number],
+  start: (fate: Fate) => Promise<Ended>,
+): Promise<number> {
+  const chance = lottery(kills);
+  let killed = 0;
+  for (let attempt = 0; ; attempt++) {
+    const after = span[0] + (span[1] - span[0]) * chance();
+    const ended = await start(attempt < kills ? { killAfter: after } : {});
+    if (ended.code === 0) return killed;
+    expect(ended.code, ended.err).toBe(null);
+    killed++;
   }
 }
 
 describe("a run that is killed", () => {
-  // A checkpoint every other step: most kills hit the writing of one.
+  // A checkpoint at every other step: most kills hit the writing of one.
   const config = {
     steps: 60,
     size: 300_000,
@@ -54,20 +37,46 @@ describe("a run that is killed", () => {
     checkpoints: { every: 2, keep: 3 },
     samples: { every: 20 },
   };
+  const fitted = (run: string, fate: Fate = {}): Promise<Ended> => {
+    const how = existsSync(`${run}/config.json`) ? "resume" : "new";
+    return runProcess("test/training/child.ts", [run, how, JSON.stringify(config)], fate);
+  };
 
   test("ends as if nothing had happened, bit for bit", async () => {
     const whole = join(space, "whole");
-    expect(await trainChild(whole, "new", config)).toMatchObject({ code: 0, err: "" });
+    expect(await fitted(whole)).toMatchObject({ code: 0, err: "" });
     const run = join(space, "killed");
-    const chance = lottery(1);
-    let kills = 0;
-    for (let ended: Ended | undefined; ended?.code !== 0; ) {
-      const after = kills < 6 ? 20 + 250 * chance.next().value! : undefined;
-      ended = await trainChild(run, ended === undefined ? "new" : "resume", config, after);
-      expect(ended.err).toBe("");
-      if (ended.code === null) kills++;
-    }
-    expect(kills).toBeGreaterThanOrEqual(4);
+    const kills = await trainKilled(thorough ? 30 : 4, [20, 300], (fate) => fitted(run, fate));
+    expect(kills).toBeGreaterThanOrEqual(2);
     expect(outcome(run)).toEqual(outcome(whole));
   });
 });
+
+describe.each(Object.keys(TINY) as TinyKind[])("a training of %s", (kind) => {
+  const config = join(space, `${kind}.json`);
+  writeFileSync(config, JSON.stringify(TINY[kind]));
+  const training = (run: string, fate: Fate = {}): Promise<Ended> => {
+    const how = existsSync(`${run}/config.json`)
+      ? ["--resume", run]
+      : ["--config", config, "--out", run];
+    return runProcess("cli/main.ts", ["train", kind, ...how], fate);
+  };
+
+  test("that is killed ends as if nothing had happened, bit for bit", async () => {
+    const whole = join(space, `${kind}-whole`);
+    const first = await training(whole);
+    expect(first.code, first.err).toBe(0);
+    const run = join(space, `${kind}-killed`);
+    await trainKilled(thorough ? 12 : 1, [300, 3000], (fate) => training(run, fate));
+    expect(untimed(run)).toEqual(untimed(whole));
+    expect(readdirSync(`${run}/checkpoints`)).toEqual(readdirSync(`${whole}/checkpoints`));
+    for (const name of filesOf(whole)) {
+      if (!/\.(safetensors|png)$/.test(name)) continue;
+      const [one, other] = [whole, run].map((folder) => readFileSync(`${folder}/${name}`));
+      expect(other!.equals(one!), name).toBe(true);
+    }
+  });
+});
+
+const untimed = (run: string): unknown =>
+  metricsOf(run).map(({ seconds, samplesPerSecond, time, ...rest }) => rest);

@@ -7,7 +7,7 @@ export function outcome(run: string): unknown {
     existsSync(`${run}/${folder}`) ? readdirSync(`${run}/${folder}`).sort() : [];
   const all = readdirSync(run, { recursive: true, encoding: "utf8" });
   return {
-    lines: metricsOf(run).map(({ seconds, samples_per_second, time, ...rest }) => rest),
+    lines: metricsOf(run).map(({ seconds, samplesPerSecond, time, ...rest }) => rest),
     checkpoints: names("checkpoints").map((name) => [
       name,
       ...["params", "momentum"].map((part) => bytes(`checkpoints/${name}/${part}.safetensors`)),
@@ -26,4 +26,12 @@ export function metricsOf(run: string): readonly Record<string, unknown>[] {
     .split("\n")
     .filter(Boolean)
     .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+/** Paths of all files of a run. */
+export function filesOf(run: string): string[] {
+  const all = readdirSync(run, { recursive: true, withFileTypes: true });
+  return all
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => `${parentPath}/${name}`.slice(run.length + 1));
 }

@@ -15,13 +15,15 @@ export function sampleGrid(samples: readonly Sample[], canvas: MakeCanvas): Pict
   const shown = samples.map((sample) => ({ ...sample, picture: enlarged(sample.picture) }));
   const width = Math.max(...shown.map(({ picture }) => picture.width));
   const height = Math.max(...shown.map(({ picture }) => picture.height));
-  const columns = Math.min(COLUMNS, Math.ceil(Math.sqrt(shown.length * 1.5)), shown.length);
+  const rows = Math.ceil(
+    shown.length / Math.min(COLUMNS, Math.ceil(Math.sqrt(shown.length * 1.5))),
+  );
+  const columns = Math.ceil(shown.length / rows);
   const measure = canvas(1, 1);
   measure.font = FONT;
   const captions = shown.map(({ caption }) => wrapText(measure, caption, width));
   const lines = Math.max(...captions.map(({ length }) => length));
   const cell = { width: width + GAP, height: height + GAP + lines * LINE + (lines > 0 ? 6 : 0) };
-  const rows = Math.ceil(shown.length / columns);
   const size = [columns * cell.width + GAP, rows * cell.height + GAP] as const;
   const context = canvas(...size);
   context.fillStyle = "#ffffff";

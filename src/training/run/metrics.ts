@@ -26,7 +26,7 @@ export interface MetricsLog extends AsyncDisposable {
 }
 
 /** Keys of a line that are no metrics. */
-const OTHER_KEYS: ReadonlySet<string> = new Set(["step", "seconds", "samples_per_second", "time"]);
+const OTHER_KEYS: ReadonlySet<string> = new Set(["step", "seconds", "samplesPerSecond", "time"]);
 
 /**
  * Opens the metrics of a run that has taken `step` steps: lines of later steps, which a run that
@@ -86,7 +86,7 @@ function formatRow({ step, metrics, seconds, examplesPerSecond, time }: MetricsR
     step,
     ...metrics,
     seconds: Number(seconds.toPrecision(4)),
-    samples_per_second: Number(examplesPerSecond.toPrecision(4)),
+    samplesPerSecond: Number(examplesPerSecond.toPrecision(4)),
     time: new Date(time).toISOString(),
   });
 }

@@ -50,7 +50,7 @@ export async function openRecord(options: RecordOptions): Promise<RunRecord> {
     losses: metrics.series.get("loss")?.values ?? [],
     async append(row) {
       await metrics.append(row);
-      const scalars = { ...row.metrics, samples_per_second: row.examplesPerSecond };
+      const scalars = { ...row.metrics, samplesPerSecond: row.examplesPerSecond };
       await events.append(row.step, row.time, scalars);
     },
     async plot(when) {

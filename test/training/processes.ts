@@ -1,0 +1,58 @@
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+/** How a process ended; code null: it was killed. */
+export interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** What happens to a process. */
+export interface Fate {
+  /** Killed so many milliseconds after it began to write. */
+  readonly killAfter?: number | undefined;
+  /** Bytes that a file of it may have, in blocks of 512: `ulimit -f`. */
+  readonly largestFile?: number | undefined;
+}
+
+/** Runs a TypeScript program of this repository with Node.js. */
+export function runProcess(
+  path: string,
+  args: readonly string[],
+  { killAfter, largestFile }: Fate = {},
+): Promise<Ended> {
+  const script = fileURLToPath(new URL(`../../${path}`, import.meta.url));
+  const command = [process.execPath, "--import", "tsx", script, ...args];
+  const limited = ["bash", "-c", `ulimit -f ${largestFile}; exec "$@"`, "bash", ...command];
+  const [file, ...rest] = largestFile === undefined ? command : limited;
+  const child = spawn(file!, rest, { stdio: ["ignore", "pipe", "pipe"] });
+  let [out, err] = ["", ""];
+  let timer: NodeJS.Timeout | undefined;
+  const began = (): void => {
+    if (killAfter !== undefined) timer ??= setTimeout(() => child.kill("SIGKILL"), killAfter);
+  };
+  child.stdout.on("data", (chunk: Buffer) => {
+    began();
+    out += chunk.toString();
+  });
+  child.stderr.on("data", (chunk: Buffer) => {
+    began();
+    err += chunk.toString();
+  });
+  return new Promise((done) =>
+    child.once("close", (code) => {
+      clearTimeout(timer);
+      done({ code, out, err });
+    }),
+  );
+}
+
+/** Numbers in [0, 1) that look random, the same each time. */
+export function lottery(seed: number): () => number {
+  let x = seed;
+  return () => {
+    x = (1664525 * x + 1013904223) >>> 0;
+    return x / 2 ** 32;
+  };
+}

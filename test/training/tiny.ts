@@ -1,0 +1,22 @@
+/** Trainings of each kind that take a few seconds. */
+export const TINY = {
+  autoencoder: {
+    data: { kind: "postcards", crop: 32 },
+    batchSize: 2,
+    steps: 12,
+    model: {
+      blockOutChannels: [8, 16],
+      layersPerBlock: 1,
+      normNumGroups: 4,
+      midBlockAttention: false,
+    },
+    adversarial: { start: 6, channels: 4, layers: 2 },
+    ema: {},
+    checkpoints: { every: 2 },
+    samples: { every: 5 },
+    threads: 1,
+    scaleBatches: 1,
+  },
+} as const;
+
+export type TinyKind = keyof typeof TINY;
