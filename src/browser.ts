@@ -17,13 +17,26 @@ import { TintypeError } from "./util/errors.js";
  */
 
 export { encodePng } from "./formats/index.js";
+export type { EmaSpec, OptimizerSpec, ScheduleSpec } from "./optim/index.js";
 export * from "./pipelines/index.js";
 export { blobSource, fileListFolder } from "./platform/browser/blobs.js";
 export { httpFolder, httpSource } from "./platform/browser/http.js";
 export { decodePicture } from "./platform/browser/images.js";
 export { browserPlatform } from "./platform/browser/platform.js";
 export { listBrowserDevices } from "./runtime/browser/devices.js";
-export type { BrowserDevice } from "./runtime/browser/engine.js";
+export {
+  type BrowserDevice,
+  type BrowserEngineOptions,
+  browserEngine,
+} from "./runtime/browser/engine.js";
+export type {
+  ParameterSpec,
+  ParameterStore,
+  ProgramOptions,
+  StoreOptions,
+  TrainingEngine,
+  TrainingProgram,
+} from "./runtime/training.js";
 export { type ErrorCode, TintypeError } from "./util/errors.js";
 export { VERSION } from "./util/version.js";
 

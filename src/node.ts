@@ -21,11 +21,21 @@ import { unknownName } from "./util/nearest.js";
  * Tintype in Node.js: the parts put together for this machine.
  */
 
+export type { EmaSpec, OptimizerSpec, ScheduleSpec } from "./optim/index.js";
 export * from "./pipelines/index.js";
 export { decodeMask, decodePicture } from "./platform/node/images.js";
 export { nodePlatform } from "./platform/node/platform.js";
 export type { DeviceChoice, DeviceReport, DeviceWish } from "./runtime/devices.js";
 export { listDevices, pickDevice } from "./runtime/node/devices.js";
+export { type NodeEngineOptions, nodeEngine } from "./runtime/node/engine.js";
+export type {
+  ParameterSpec,
+  ParameterStore,
+  ProgramOptions,
+  StoreOptions,
+  TrainingEngine,
+  TrainingProgram,
+} from "./runtime/training.js";
 export type { TrainModelOptions } from "./training/node.js";
 export type { Metrics } from "./training/task.js";
 export type { ConfigSource, TrainStep } from "./training/train.js";

@@ -34,8 +34,6 @@ export interface SessionSpec {
   readonly saveTo: string | undefined;
   /** Write a profile when the session is released. */
   readonly profile: string | undefined;
-  /** Plans the memory of a run as a whole, once for each size. */
-  readonly plansMemory?: boolean;
 }
 
 /** One parameter as the worker keeps it. */
