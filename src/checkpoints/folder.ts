@@ -101,7 +101,11 @@ export interface FolderConfigs {
   readonly tokenizer: TokenizerFiles;
 }
 
-async function readTokenizer(folder: Folder, paths: readonly string[]): Promise<TokenizerFiles> {
+/** The files in a folder's `tokenizer/`. Throws "not-found" where they are not enough. */
+export async function readTokenizer(
+  folder: Folder,
+  paths: readonly string[],
+): Promise<TokenizerFiles> {
   const files: Record<string, string> = {};
   for (const name of TOKENIZER_FILES) {
     if (!paths.includes(`tokenizer/${name}`)) continue;

@@ -12,7 +12,13 @@ export {
   type TensorSummary,
 } from "./inspect.js";
 export { type KeyMap, type KeyRule, keyMap, mapKeys, type Named, type View } from "./keyMap.js";
-export { type LoadOptions, loadModelFiles, loadVae } from "./load.js";
+export {
+  type LoadOptions,
+  loadModelFiles,
+  loadTextEncoder,
+  loadVae,
+  type TextEncoderFiles,
+} from "./load.js";
 export { predictionFromProbe, withPrediction } from "./prediction.js";
 export type {
   Component,
@@ -32,3 +38,4 @@ export {
   writeText,
   writeWeights,
 } from "./writeComponent.js";
+export { type ModelToWrite, writeModelFolder, writeTextEncoder } from "./writeModel.js";

@@ -7,9 +7,15 @@ import { type ByteSource, type Folder, readText } from "../util/bytes.js";
 import { TintypeError } from "../util/errors.js";
 import { transformersClipRules } from "./clipKeys.js";
 import { type Extracted, extract, surplusKeys } from "./component.js";
-import { parseVaeConfig } from "./diffusersConfig.js";
+import { parseClipConfig, parseVaeConfig } from "./diffusersConfig.js";
 import { FAMILY_TITLES, type ModelFamily, runnableFamily } from "./families.js";
-import { checkModelIndex, type FolderConfigs, readFolderConfigs, readObject } from "./folder.js";
+import {
+  checkModelIndex,
+  type FolderConfigs,
+  readFolderConfigs,
+  readObject,
+  readTokenizer,
+} from "./folder.js";
 import { sortKeys } from "./ignoredKeys.js";
 import {
   findPrediction,
@@ -19,7 +25,7 @@ import {
   publishedScheduler,
 } from "./prediction.js";
 import { splitSingleFile } from "./singleFile.js";
-import type { Component, IgnoredKeys, ModelFiles, Prediction } from "./types.js";
+import type { Component, IgnoredKeys, ModelFiles, Prediction, TokenizerFiles } from "./types.js";
 import { vaeFromFile } from "./vaeFile.js";
 import { diffusersVaeRules } from "./vaeKeys.js";
 import { type ComponentName, requireWeights } from "./weightFiles.js";
@@ -98,6 +104,32 @@ export async function loadVae(
   const { config } = parseVaeConfig(...(await readObject(source, `${folder}config.json`)));
   const [tensors, file] = await componentTensors(source, paths, "vae", variant, folder);
   return folderVae(tensors, file, config);
+}
+
+/** A text encoder, and the files of its tokenizer. */
+export interface TextEncoderFiles {
+  readonly text: Component<ClipTextConfig>;
+  readonly tokenizer: TokenizerFiles;
+}
+
+/**
+ * The text encoder of a folder with `text_encoder/` and `tokenizer/`, as a whole model has them and
+ * as a training of CLIP writes them; no weight is loaded. Throws "not-found" where it has none.
+ */
+export async function loadTextEncoder(folder: Folder, variant?: string): Promise<TextEncoderFiles> {
+  const paths = await folder.list();
+  const { config } = parseClipConfig(...(await readObject(folder, "text_encoder/config.json")));
+  const tokenizer = await readTokenizer(folder, paths);
+  const [tensors, file] = await componentTensors(
+    folder,
+    paths,
+    "text_encoder",
+    variant,
+    "text_encoder/",
+  );
+  const { component, unknown } = folderText(tensors, file, config);
+  if (unknown.length > 0) throw surplusKeys(file, "a CLIP text encoder", unknown);
+  return { text: component, tokenizer };
 }
 
 /** The prediction type that the caller asked for, if any. */
