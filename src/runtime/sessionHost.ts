@@ -59,8 +59,15 @@ interface HostedSession {
   readonly stores: StoreBindings | undefined;
 }
 
-/** Answers the requests that arrive at `port` with sessions of `ort`. */
-export function hostSessions(ort: OrtModule, port: Port): void {
+/**
+ * Answers the requests that arrive at `port` with sessions of `ort`. `collectGarbage`, where there is
+ * such a thing, gives back at once what stores that are released have held.
+ */
+export function hostSessions(
+  ort: OrtModule,
+  port: Port,
+  collectGarbage: () => void = () => {},
+): void {
   const sessions = new Map<number, HostedSession>();
   const stores = new Map<number, HostedStore>();
 
@@ -133,6 +140,7 @@ export function hostSessions(ort: OrtModule, port: Port): void {
         return store(request.store).update(request.step, request.learningRate);
       case "releaseStore":
         stores.delete(request.store);
+        collectGarbage();
         return {};
     }
   };

@@ -1,5 +1,6 @@
 import * as ort from "onnxruntime-node";
+import { collectGarbage } from "../../platform/node/garbage.js";
 import { nodeWorkerPort } from "../../platform/node/worker.js";
 import { hostSessions } from "../sessionHost.js";
 
-hostSessions(ort, nodeWorkerPort());
+hostSessions(ort, nodeWorkerPort(), collectGarbage);
