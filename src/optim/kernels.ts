@@ -103,7 +103,8 @@ function lion(p: Floats, g: Floats, m: Floats, numbers: LionNumbers): void {
   const [share1, share2] = [f(1 - numbers.betas[0]), f(1 - numbers.betas[1])];
   for (let i = 0; i < p.length; i++) {
     const d = f(f(g[i]! * scale) - m[i]!);
-    p[i] = f(p[i]! * shrink) - f(rate * Math.sign(f(m[i]! + f(share1 * d))));
+    const c = f(m[i]! + f(share1 * d));
+    p[i] = f(p[i]! * shrink) - (c > 0 ? rate : c < 0 ? -rate : 0);
     m[i] = m[i]! + f(share2 * d);
   }
 }
