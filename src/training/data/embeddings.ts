@@ -36,9 +36,9 @@ export async function cacheEmbeddings(
   encode: (texts: readonly string[]) => Promise<Tensor>,
   options: CacheOptions,
 ): Promise<EmbeddingCache> {
-  const { platform, fileSize = FILE_SIZE, onProgress, signal } = options;
+  const { platform, fileSize = FILE_SIZE } = options;
   const folder = await cacheFolder(options, ["embeddings", options.key]);
-  await using _ = await platform.lock(`${folder}/lock`, { signal });
+  await using _ = await platform.lock(`${folder}/lock`, { signal: options.signal });
   const rows = new Map<string, Row>();
   const add = async (path: string): Promise<boolean> => {
     const file = await readCacheFile(platform, path);
@@ -55,25 +55,38 @@ export async function cacheEmbeddings(
   const wanted = [...new Set(texts)];
   const missing = wanted.filter((text) => !rows.has(text));
   let done = wanted.length - missing.length;
-  for (let from = 0; from < missing.length; from += fileSize, files++) {
-    const part = missing.slice(from, from + fileSize);
-    const values: Tensor[] = [];
-    for (let at = 0; at < part.length; at += options.batchSize) {
-      throwIfAborted(signal);
-      const batch = part.slice(at, at + options.batchSize);
-      const filler = Array<string>(options.batchSize - batch.length).fill(batch[0]!);
-      values.push(sliceBatch(await encode([...batch, ...filler]), 0, batch.length));
-      done += batch.length;
-      onProgress?.(done, wanted.length);
-    }
+  for (; missing.length > 0; files++) {
+    const part = missing.splice(0, fileSize);
+    const values = await encodeAll(part, encode, options, (count) =>
+      options.onProgress?.(done + count, wanted.length),
+    );
     await writeCacheFile(platform, pathOf(files), values, { texts: part } satisfies About);
     await add(pathOf(files));
+    done += part.length;
   }
   return {
     folder,
     size: rows.size,
     read: (asked) => readRows(asked.map((text) => rows.get(text) ?? unknown(text))),
   };
+}
+
+/** The embeddings of all texts in batches, the last one filled up. */
+async function encodeAll(
+  texts: readonly string[],
+  encode: (texts: readonly string[]) => Promise<Tensor>,
+  { batchSize, signal }: CacheOptions,
+  report: (done: number) => void,
+): Promise<Tensor[]> {
+  const values: Tensor[] = [];
+  for (let at = 0; at < texts.length; at += batchSize) {
+    throwIfAborted(signal);
+    const batch = texts.slice(at, at + batchSize);
+    const filler = Array<string>(batchSize - batch.length).fill(batch[0]!);
+    values.push(sliceBatch(await encode([...batch, ...filler]), 0, batch.length));
+    report(at + batch.length);
+  }
+  return values;
 }
 
 function unknown(text: string): never {

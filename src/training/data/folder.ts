@@ -7,6 +7,7 @@ import {
   fingerprintOf,
   isPicture,
   type Listing,
+  MAX_CAPTION_BYTES,
   PICTURE_ENDINGS,
 } from "./listing.js";
 import { type MetadataRow, readMetadata } from "./metadata.js";
@@ -85,6 +86,11 @@ async function readWords(
   );
   const captions = files.filter(({ path }) => /\.txt$/i.test(path));
   const texts = await concurrently(captions, AT_ONCE, async ({ path, size }) => {
+    check(
+      size <= MAX_CAPTION_BYTES,
+      "bad-file",
+      `${root}/${path}: ${size} bytes are no caption, at most ${MAX_CAPTION_BYTES} are. Remove the file.`,
+    );
     const file = await platform.openFile(`${root}/${path}`);
     const text = captionText(await file.read(0, size));
     check(

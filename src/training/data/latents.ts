@@ -37,6 +37,8 @@ export interface LatentCache {
   /** Where its files lie. */
   readonly folder: string;
   readonly size: number;
+  /** The captions of all of them, in no special order. */
+  readonly captions: readonly string[];
   /** Pictures that could not be read, and why. */
   readonly skipped: ReadonlyMap<string, string>;
   /** Batches of it, in the order that the source itself would have. */
@@ -177,6 +179,7 @@ function openCache(folder: string, files: readonly (readonly [Bucket, CacheFile]
   return {
     folder,
     size: full.reduce((n, { rows }) => n + rows.length, 0),
+    captions: full.flatMap(({ captions }) => captions),
     skipped,
     batches: (order) => latentBatches(full, skipped, order),
   };
@@ -204,7 +207,7 @@ function latentBatches(
     sizes: shelves.map(({ size }) => size),
     stepsPerEpoch: order.stepsPerEpoch,
     skipped,
-    batch: (step) => batches.at(step),
-    [Symbol.asyncDispose]: () => Promise.resolve(batches.clear()),
+    batch: batches.at,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }

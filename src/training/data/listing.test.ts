@@ -205,6 +205,11 @@ describe("mixed-up folders", () => {
       /reads no metadata\.csv\. Save the table as metadata\.jsonl/,
     ],
     [
+      "a caption that is a film",
+      { "a.png": "", "a.txt": "x".repeat(2 ** 20 + 1) },
+      /a\.txt: 1048577 bytes are no caption/,
+    ],
+    [
       "a caption in another encoding",
       { "a.png": "", "a.txt": Uint8Array.of(0xe9, 0x20) },
       /a\.txt: this caption is not UTF-8/,

@@ -26,6 +26,9 @@ export function isPicture(path: string): boolean {
   return PICTURES.test(path);
 }
 
+/** Captions, and the JSON that they stand in, are no longer. */
+export const MAX_CAPTION_BYTES: number = 1 << 20;
+
 /** A caption's bytes as text without white space around it; undefined when they are not UTF-8. */
 export function captionText(bytes: Uint8Array): string | undefined {
   try {

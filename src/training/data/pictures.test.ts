@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -197,18 +197,25 @@ describe("broken pictures", () => {
     "x-bomb.png": bomb,
     "x-narrow.png": () => flat(0, 1, 60_000),
   };
+  /** A file of holes, larger than any memory. */
+  function writeFilm(): void {
+    writeFileSync(join(folder, "x-film.png"), "");
+    truncateSync(join(folder, "x-film.png"), 2 ** 40);
+  }
+  const names = [...Object.keys(BROKEN), "x-film.png"].sort();
 
   it.each([true, false])("are skipped by name; with buckets: %s", async (buckets) => {
     await writeFlat(8, () => [64, 64]);
     for (const [name, make] of Object.entries(BROKEN)) {
       writeFileSync(join(folder, name), await make());
     }
+    writeFilm();
     const options = { buckets, captions: "optional" };
     await using source = await open(options);
     const seen: Batch[] = [];
     const steps = source.stepsPerEpoch!;
     for (let step = 0; step < steps; step++) seen.push(await source.batch(step));
-    expect([...source.skipped.keys()].sort()).toEqual(Object.keys(BROKEN).sort());
+    expect([...source.skipped.keys()].sort()).toEqual(names);
     for (const [name, reason] of source.skipped) expect(reason).toContain(name);
     const shown = seen.flatMap(levels);
     expect(new Set(shown)).toEqual(new Set([0, 1, 2, 3, 4, 5, 6, 7]));

@@ -8,7 +8,7 @@ import { type DataContext, stepsAhead } from "./context.js";
 import type { Listing } from "./listing.js";
 import { measure } from "./measure.js";
 import { type Order, type Pick, shuffledOrder } from "./order.js";
-import { type DataPool, dataPool } from "./pool.js";
+import { type DataPool, withPool } from "./pool.js";
 import { prefetch } from "./prefetch.js";
 import type { Frame } from "./protocol.js";
 import type { PictureOptions } from "./spec.js";
@@ -24,14 +24,13 @@ interface Opened {
 }
 
 /** Batches of the pictures in a listing, decoded, scaled and cut in threads. */
-export async function openPictures(
+export function openPictures(
   listing: Listing,
   options: PictureOptions & { readonly workers: number },
   context: DataContext,
 ): Promise<BatchSource> {
   const { batchSize, seed } = context;
-  const pool = dataPool(context.startWorker, options.workers);
-  try {
+  return withPool(context.startWorker, options.workers, async (pool) => {
     const skipped = new Map(listing.skipped);
     const buckets = await sort(listing, options, pool, skipped, context);
     const opened: Opened = { listing, options, pool, buckets, skipped };
@@ -44,20 +43,13 @@ export async function openPictures(
     );
     return {
       size: counts.reduce((a, b) => a + b),
-      sizes: buckets.map(({ width, height }) => [width, height]),
+      sizes: buckets.map(({ width, height }) => [width, height] as const),
       stepsPerEpoch: order.stepsPerEpoch,
       skipped,
       examples: isFixed(options) ? await exampleSet(opened, context) : undefined,
-      batch: (step) => batches.at(step),
-      async [Symbol.asyncDispose]() {
-        batches.clear();
-        await pool[Symbol.asyncDispose]();
-      },
+      batch: batches.at,
     };
-  } catch (error) {
-    await pool[Symbol.asyncDispose]();
-    throw error;
-  }
+  });
 }
 
 const isFixed = ({ keep, crop, flip }: PictureOptions): boolean =>

@@ -31,16 +31,7 @@ export function dataPool(start: () => WorkerHandle, count: number): DataPool {
     }
   };
   const threads: readonly Thread[] = Array.from({ length: count }, () =>
-    startThread(start(), (cause) =>
-      stop(
-        new TintypeError(
-          "io",
-          `a thread that prepares training data died (${cause.message}). ` +
-            "If memory ran out, take fewer workers or a smaller batch; then resume the run.",
-          { cause },
-        ),
-      ),
-    ),
+    startThread(start(), (cause) => stop(death(cause))),
   );
   return {
     ask(job, ask) {
@@ -60,6 +51,33 @@ export function dataPool(start: () => WorkerHandle, count: number): DataPool {
       await Promise.all(threads.map(({ handle }) => handle.terminate()));
     },
   };
+}
+
+function death(cause: Error): TintypeError {
+  return new TintypeError(
+    "io",
+    `a thread that prepares training data died (${cause.message}). ` +
+      "If memory ran out, take fewer workers or a smaller batch; then resume the run.",
+    { cause },
+  );
+}
+
+/** Opens something that works with `count` threads, which end when it is closed or fails to open. */
+export async function withPool<T extends object>(
+  start: () => WorkerHandle,
+  count: number,
+  open: (pool: DataPool) => Promise<T>,
+): Promise<T & AsyncDisposable> {
+  const pool = dataPool(start, count);
+  try {
+    const opened = await open(pool);
+    return Object.assign(opened, {
+      [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
+    });
+  } catch (error) {
+    await pool[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 function startThread(handle: WorkerHandle, died: (cause: Error) => void): Thread {

@@ -2,7 +2,7 @@ import { POSTCARD_SIZE } from "../../postcards/layout.js";
 import { integers, randomFor } from "../random.js";
 import { type DataContext, stepsAhead } from "./context.js";
 import { shuffledOrder } from "./order.js";
-import { type DataPool, dataPool } from "./pool.js";
+import { type DataPool, withPool } from "./pool.js";
 import { prefetch } from "./prefetch.js";
 import type { Crop } from "./protocol.js";
 import type { PostcardsSpec } from "./spec.js";
@@ -17,46 +17,35 @@ const PROBES = 8;
  * Postcards, painted as they are needed. Postcard k has seed `firstSeed` + k: an endless source
  * shows them in that order, a finite one shuffles them anew each epoch.
  */
-export async function openPostcards(
-  spec: PostcardsSpec,
-  context: DataContext,
-): Promise<BatchSource> {
+export function openPostcards(spec: PostcardsSpec, context: DataContext): Promise<BatchSource> {
   const { batchSize, seed } = context;
   const { count, crop, workers } = spec;
   const first = firstSeed(spec, seed);
-  const pool = dataPool(context.startWorker, workers);
+  const side = crop ?? POSTCARD_SIZE;
   const order = count === undefined ? undefined : shuffledOrder([count], batchSize, seed);
 
   const numbersAt = (step: number): readonly number[] => {
-    if (order === undefined)
+    if (order === undefined) {
       return Array.from({ length: batchSize }, (_, i) => step * batchSize + i);
+    }
     const { order: shuffled, places } = order.at(step);
     return places.map((place) => shuffled[place]!);
   };
-  const make = (step: number): Promise<Batch> =>
-    paint(pool, first, numbersAt(step), crop === undefined ? [] : cropsAt(step, crop, context));
 
-  const side = crop ?? POSTCARD_SIZE;
-  const batches = prefetch(make, stepsAhead(context, workers, side * side));
-  try {
+  return withPool(context.startWorker, workers, async (pool) => {
+    const make = (step: number): Promise<Batch> =>
+      paint(pool, first, numbersAt(step), crop === undefined ? [] : cropsAt(step, crop, context));
+    const batches = prefetch(make, stepsAhead(context, workers, side * side));
+    const fixed = count !== undefined && crop === undefined;
     return {
       size: count,
       sizes: [[side, side]],
       stepsPerEpoch: order?.stepsPerEpoch,
       skipped: new Map(),
-      batch: (step) => batches.at(step),
-      ...(count === undefined || crop !== undefined
-        ? {}
-        : { examples: await exampleSet(pool, first, count, context) }),
-      async [Symbol.asyncDispose]() {
-        batches.clear();
-        await pool[Symbol.asyncDispose]();
-      },
+      examples: fixed ? await exampleSet(pool, first, count, context) : undefined,
+      batch: batches.at,
     };
-  } catch (error) {
-    await pool[Symbol.asyncDispose]();
-    throw error;
-  }
+  });
 }
 
 function firstSeed({ firstSeed, count }: PostcardsSpec, seed: number): number {

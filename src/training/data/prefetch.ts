@@ -1,9 +1,7 @@
 /** Values by step, made ahead of time. */
 export interface Prefetched<T> {
   /** The value of a step; those of the next `ahead` steps begin to be made. */
-  at(step: number): Promise<T>;
-  /** Forgets what is being made. */
-  clear(): void;
+  readonly at: (step: number) => Promise<T>;
 }
 
 /**
@@ -28,6 +26,5 @@ export function prefetch<T>(make: (step: number) => Promise<T>, ahead: number): 
       for (let next = step + 1; next <= step + ahead; next++) hold(next);
       return wanted;
     },
-    clear: () => held.clear(),
   };
 }

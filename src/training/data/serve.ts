@@ -2,6 +2,7 @@ import { type Picture, picturesToTensor } from "../../image/picture.js";
 import { cut, mirrored, partOffset } from "../../image/window.js";
 import type { Port } from "../../platform/worker.js";
 import type { Tensor } from "../../tensor/tensor.js";
+import { check } from "../../util/errors.js";
 import type { Answer, Frame, Job, Jobs, PictureRef, Question } from "./protocol.js";
 
 /** What the thread can do that depends on the platform. */
@@ -56,6 +57,18 @@ function work(question: Question, tools: PictureTools): Promise<Jobs[Job]["answe
 const reasonOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
+/** More bytes than this are no picture, and would take all memory. */
+const MAX_PICTURE_BYTES = 1 << 30;
+
+function wholeOf(ref: PictureRef, tools: PictureTools): Promise<Uint8Array<ArrayBuffer>> {
+  check(
+    ref.length <= MAX_PICTURE_BYTES,
+    "bad-file",
+    `${ref.name}: ${ref.length} bytes are more than the ${MAX_PICTURE_BYTES} that Tintype reads of a picture.`,
+  );
+  return tools.read(ref);
+}
+
 async function measureAll(
   refs: readonly PictureRef[],
   tools: PictureTools,
@@ -66,7 +79,7 @@ async function measureAll(
       const head = await tools.read(ref, HEAD_BYTES);
       const size = await tools.measure(head, ref.name).catch(async (error) => {
         if (ref.length <= HEAD_BYTES) throw error;
-        return await tools.measure(await tools.read(ref), ref.name);
+        return await tools.measure(await wholeOf(ref, tools), ref.name);
       });
       sizes.push(size);
     } catch (error) {
@@ -85,7 +98,7 @@ async function frameAll(
   const broken = new Map<number, string>();
   for (const [i, ref] of refs.entries()) {
     try {
-      const framed = await tools.frame(await tools.read(ref), ref.name, frames[i]!);
+      const framed = await tools.frame(await wholeOf(ref, tools), ref.name, frames[i]!);
       pictures.push(frames[i]!.flip ? mirrored(framed) : framed);
     } catch (error) {
       broken.set(i, reasonOf(error));

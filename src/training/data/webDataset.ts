@@ -8,6 +8,7 @@ import {
   fingerprintOf,
   isPicture,
   type Listing,
+  MAX_CAPTION_BYTES,
   PICTURE_ENDINGS,
 } from "./listing.js";
 import { findShards } from "./shards.js";
@@ -69,6 +70,7 @@ async function captionOf(
   field: string | undefined,
 ): Promise<string | undefined> {
   const textOf = async ({ name, offset, size }: TarMember): Promise<string> => {
+    if (size > MAX_CAPTION_BYTES) throw new Unreadable(`${name} has ${size} bytes, too many`);
     const text = captionText(await source.read(offset, size));
     if (text === undefined) throw new Unreadable(`${name} is not UTF-8 text`);
     return text;
