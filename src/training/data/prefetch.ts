@@ -2,6 +2,8 @@
 export interface Prefetched<T> {
   /** The value of a step; those of the next `ahead` steps begin to be made. */
   readonly at: (step: number) => Promise<T>;
+  /** Forgets what is being made. */
+  readonly clear: () => void;
 }
 
 /**
@@ -26,5 +28,6 @@ export function prefetch<T>(make: (step: number) => Promise<T>, ahead: number): 
       for (let next = step + 1; next <= step + ahead; next++) hold(next);
       return wanted;
     },
+    clear: () => held.clear(),
   };
 }
