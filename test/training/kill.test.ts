@@ -52,6 +52,24 @@ describe("a run that is killed", () => {
   });
 });
 
+describe("a disk that fills up", () => {
+  const config = { steps: 20, size: 20_000, checkpoints: { every: 5 }, samples: { every: 0 } };
+
+  test("stops the run with an error, and loses nothing that was saved", async () => {
+    const fitted = (run: string, how: "new" | "resume", fate?: Fate): Promise<Ended> =>
+      runProcess("test/training/child.ts", [run, how, JSON.stringify(config)], fate);
+    const [whole, run] = [join(space, "roomy"), join(space, "tight")];
+    expect(await fitted(whole, "new")).toMatchObject({ code: 0 });
+    // No file may have more than 1 KiB: the metrics of some ten steps, no checkpoint.
+    const first = await fitted(run, "new", { largestFile: 1 });
+    expect(first.err).toMatch(/cannot write .*: the file is larger than .* your limits allow/);
+    expect(first.err).toMatch(/The training stopped after step \d+\. There is no checkpoint yet/);
+    expect(filesOf(run).filter((name) => name.startsWith("checkpoints"))).toEqual([]);
+    expect(await fitted(run, "resume")).toMatchObject({ code: 0 });
+    expect(outcome(run)).toEqual(outcome(whole));
+  });
+});
+
 describe.each(Object.keys(TINY) as TinyKind[])("a training of %s", (kind) => {
   const config = join(space, `${kind}.json`);
   writeFileSync(config, JSON.stringify(TINY[kind]));

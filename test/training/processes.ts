@@ -12,7 +12,7 @@ export interface Ended {
 export interface Fate {
   /** Killed so many milliseconds after it began to write. */
   readonly killAfter?: number | undefined;
-  /** Bytes that a file of it may have, in blocks of 512: `ulimit -f`. */
+  /** KiB that a file of it may have, as `ulimit -f` of bash counts. */
   readonly largestFile?: number | undefined;
 }
 

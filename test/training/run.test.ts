@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   existsSync,
   mkdirSync,
@@ -7,9 +9,9 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { nodePlatform } from "../../src/platform/node/platform.js";
 import { exportRun, type TrainStep, train } from "../../src/training/train.js";
 import { TintypeError } from "../../src/util/errors.js";
@@ -390,6 +392,22 @@ describe("a folder", () => {
     await first.return();
     expect(await trained(run, SMALL, { resume: true })).toHaveLength(8);
   });
+
+  test.skipIf(process.platform !== "linux")(
+    "of a process that was killed is free, even while its parent has not asked after it",
+    async () => {
+      const run = freshRun();
+      await trained(run, SMALL);
+      // `exec` takes the shell's place, and never asks after the shell's child.
+      const parent = spawn("bash", ["-c", "sleep 0 & echo $!; exec sleep 60"]);
+      const [line] = (await once(parent.stdout, "data")) as [Buffer];
+      const pid = Number(line.toString());
+      writeFileSync(`${run}/.lock`, JSON.stringify({ pid, host: hostname(), nonce: "" }));
+      await vi.waitUntil(() => / Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8")));
+      expect(await trained(run, SMALL, { resume: true })).toEqual([]);
+      parent.kill();
+    },
+  );
 
   test("that two new runs want goes to one", async () => {
     const run = freshRun();

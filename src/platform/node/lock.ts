@@ -73,17 +73,19 @@ async function isStale(path: string): Promise<boolean> {
     const [text, info] = await Promise.all([readFile(path, "utf8"), stat(path)]);
     if (Date.now() - info.mtimeMs > STALE) return true;
     const { pid, host } = JSON.parse(text) as { pid?: unknown; host?: unknown };
-    return host === hostname() && typeof pid === "number" && !isAlive(pid);
+    return host === hostname() && typeof pid === "number" && !(await isAlive(pid));
   } catch {
     return false; // just released, or just being written
   }
 }
 
-function isAlive(pid: number): boolean {
+async function isAlive(pid: number): Promise<boolean> {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
     return errnoOf(error) !== "ESRCH";
   }
+  // Linux keeps the number of a process that died until its parent has asked how.
+  const state = await readFile(`/proc/${pid}/stat`, "latin1").catch(() => "");
+  return !/\) [ZX] /.test(state);
 }

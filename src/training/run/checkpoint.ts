@@ -145,9 +145,14 @@ export async function readCheckpoint(
   return state;
 }
 
-/** Removes all checkpoints but the last `keep`. */
-export async function pruneCheckpoints(files: Files, run: string, keep: number): Promise<void> {
-  const steps = await checkpointSteps(files, run);
+/** Removes all checkpoints but the last `keep`; the last of all, of step `last`, is known to be whole. */
+export async function pruneCheckpoints(
+  files: Files,
+  run: string,
+  keep: number,
+  last: number,
+): Promise<void> {
+  const steps = (await checkpointSteps(files, run)).filter((step) => step <= last);
   for (const step of steps.slice(0, -keep)) await removeCheckpoint(files, run, step);
 }
 

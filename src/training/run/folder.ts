@@ -5,7 +5,12 @@ import { VERSION } from "../../util/version.js";
 import { type ResolvedConfig, type RunConfig, resolveConfig } from "../config.js";
 import type { TaskKind } from "../task.js";
 import { changesBetween, mayChange, showChange } from "./changes.js";
-import { type Checkpoint, lastCheckpoint, removeUnfinished } from "./checkpoint.js";
+import {
+  type Checkpoint,
+  lastCheckpoint,
+  pruneCheckpoints,
+  removeUnfinished,
+} from "./checkpoint.js";
 import { CONFIG, LEFTOVER, LOCK } from "./layout.js";
 
 /** A run's folder, held against other processes until it is disposed. */
@@ -65,6 +70,10 @@ export async function reopenRun<C extends RunConfig>(
     const { config } = after;
     checkSteps(path, config, checkpoint);
     await writeConfig(platform, path, kind, after.json);
+    if (checkpoint !== undefined) {
+      const { step } = checkpoint.info;
+      await pruneCheckpoints(platform.files, path, config.checkpoints.keep, step);
+    }
     if (checkpoint !== undefined && checkpoint.info.tintype !== VERSION) {
       notice(
         `${path} was trained by Tintype ${checkpoint.info.tintype} so far. This is ${VERSION}, ` +

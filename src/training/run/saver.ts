@@ -45,7 +45,7 @@ export function saver(task: Task, options: SaverOptions): Saver {
   const write = async (step: number, state: TaskState): Promise<void> => {
     const info = { kind, step, config };
     last = { step, path: await writeCheckpoint(platform.files, run, info, state) };
-    await pruneCheckpoints(platform.files, run, keep);
+    await pruneCheckpoints(platform.files, run, keep, step);
     await options.after();
   };
   const settle = async (): Promise<void> => {
