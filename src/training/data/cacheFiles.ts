@@ -59,6 +59,21 @@ export async function cacheFolder(
   return path;
 }
 
+/**
+ * Waits until no other process fills this cache, and keeps others out. Removes what one that was
+ * killed left half written.
+ */
+export async function lockCache(
+  { platform, signal }: CacheOptions,
+  folder: string,
+): Promise<AsyncDisposable> {
+  const lock = await platform.lock(`${folder}/lock`, { signal });
+  for (const name of await platform.files.list(folder)) {
+    if (/^\..*\.tmp$/.test(name)) await platform.files.remove(`${folder}/${name}`);
+  }
+  return lock;
+}
+
 /** A file that is there and whole; undefined otherwise. */
 export async function readCacheFile(
   platform: Platform,

@@ -1,4 +1,11 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -130,6 +137,11 @@ describe("cacheLatents", () => {
       "power cut",
     );
     expect(files()).toHaveLength(1);
+    const [own] = readdirSync(folder);
+    writeFileSync(
+      join(folder, own!, ".2x2-00001.safetensors.1-ab.tmp"),
+      "half a file of one killed",
+    );
     const rest = encoder();
     const resumed = await cacheLatents(numbered(), rest.encode, options());
     expect(rest.calls()).toBe(8 - 2);
@@ -142,6 +154,7 @@ describe("cacheLatents", () => {
     await cacheLatents(numbered(), encoder().encode, options());
     expect(bytes()).toEqual(whole);
     expect(files()).toHaveLength(4);
+    expect(readdirSync(join(folder, own!)).filter((name) => name.startsWith("."))).toEqual([]);
     const nothing = encoder();
     const again = await cacheLatents(numbered(), nothing.encode, options());
     expect([nothing.calls(), again.size, again.skipped.size]).toEqual([0, 24, 2]);

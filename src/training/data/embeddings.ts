@@ -5,6 +5,7 @@ import {
   type CacheOptions,
   cacheFolder,
   FILE_SIZE,
+  lockCache,
   type Row,
   readCacheFile,
   readRows,
@@ -38,7 +39,7 @@ export async function cacheEmbeddings(
 ): Promise<EmbeddingCache> {
   const { platform, fileSize = FILE_SIZE } = options;
   const folder = await cacheFolder(options, ["embeddings", options.key]);
-  await using _ = await platform.lock(`${folder}/lock`, { signal: options.signal });
+  await using _ = await lockCache(options, folder);
   const rows = new Map<string, Row>();
   const add = async (path: string): Promise<boolean> => {
     const file = await readCacheFile(platform, path);

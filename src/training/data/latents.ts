@@ -6,6 +6,7 @@ import {
   type CacheOptions,
   cacheFolder,
   FILE_SIZE,
+  lockCache,
   type Row,
   readCacheFile,
   readRows,
@@ -82,7 +83,7 @@ export async function cacheLatents(
   const words = ["latents", key, examples.fingerprint, String(fileSize)];
   const folder = await cacheFolder(options, words);
   const parts = partsOf(examples, folder, fileSize);
-  await using _ = await platform.lock(`${folder}/lock`, { signal: options.signal });
+  await using _ = await lockCache(options, folder);
   const total = parts.reduce((n, { numbers }) => n + numbers.length, 0);
   const files: [Bucket, CacheFile][] = [];
   let done = 0;
