@@ -112,78 +112,90 @@ const groupNorm: CompositeGradient<"groupNorm"> = ([x, weight, bias], dy, _, { g
   return [dx, overBatch(normalSum), bias && overBatch(dySum)];
 };
 
-/** Numbers that all matrices of scores may have together before queries are cut into chunks. */
+/** Numbers that all matrices of scores may have together before they are cut into chunks. */
 const MOST_SCORES = 2 ** 24;
 /** Numbers of one chunk then: what stays near the processor. */
 const CHUNK_SCORES = 2 ** 22;
 
 /**
- * Scores are worked out again from q and k, a chunk of `size` queries at a time, so that none are
- * kept. sum(dp * p) is sum(dy * y), which is shorter. Dao et al. 2022, algorithm 4.
+ * Scores are worked out again from q and k, a chunk of heads or of one head's queries at a time, so
+ * that none are kept. sum(dp * p) is sum(dy * y), which is shorter. Dao et al. 2022, algorithm 4.
  */
 export function attentionGradient(
   [q, k, v]: readonly Value[],
   dy: Value,
   y: Value,
   { heads, scale, causal }: CompositeSpecs["attention"],
-  size: number = chunkSize(q!, k!, heads),
+  chunkScores: number = CHUNK_SCORES,
+  mostScores: number = MOST_SCORES,
 ): readonly Value[] {
-  const [b, n, c] = q!.shape as readonly [Dim, number, number];
+  const [b, n, c] = q!.shape as readonly number[] as readonly [number, number, number];
   const m = k!.shape[1] as number;
-  const split = (x: Value): Value =>
-    op.transpose(op.reshape(x, [b, x.shape[1]!, heads, c / heads]), [0, 2, 1, 3]);
-  const join = (x: Value): Value => op.reshape(op.transpose(x, [0, 2, 1, 3]), [b, -1, c]);
-  const [keys, values] = [split(k!), split(v!)];
+  const d = c / heads;
+  const split = (x: Value): Value => {
+    const byHead = op.transpose(op.reshape(x, [b, x.shape[1]!, heads, d]), [0, 2, 1, 3]);
+    return op.reshape(byHead, [b * heads, x.shape[1]!, d]);
+  };
+  const join = (x: Value): Value => {
+    const rows = x.shape[1]!;
+    return op.reshape(op.transpose(op.reshape(x, [b, heads, rows, d]), [0, 2, 1, 3]), [b, rows, c]);
+  };
   const queries = split(op.mul(q!, scale));
-  const outer = split(dy);
-  const mixed = op.reshape(op.mul(dy, y), [b, n, heads, c / heads]);
-  const inner = op.transpose(op.sum(mixed, [3]), [0, 2, 1, 3]); // [B,heads,N,1]
+  const [keys, values, dys] = [split(k!), split(v!), split(dy)];
+  const inner = op.sum(split(op.mul(dy, y)), [2]); // [B*heads,N,1]
 
-  const chunk = (start: number, rows: number): readonly [Value, Value, Value] => {
-    const part = (x: Value, axis = 2): Value => (rows === n ? x : op.slice(x, axis, start, rows));
-    const [qs, dys] = [part(queries), part(outer)];
-    const scores = op.matmul(qs, keys, { transB: true }); // [B,heads,rows,M]
-    const p = softmax(causal ? op.add(scores, part(causalMask(n, m), 0)) : scores);
-    const ds = softmaxGrad(p, op.matmul(dys, values, { transB: true }), part(inner));
+  const chunk: Chunk = (head, count, row, rows) => {
+    const ofHeads = (x: Value): Value => part(x, 0, head, count);
+    const ofRows = (x: Value): Value => part(ofHeads(x), 1, row, rows);
+    const [qs, ks, grads] = [ofRows(queries), ofHeads(keys), ofRows(dys)];
+    const scores = op.matmul(qs, ks, { transB: true }); // [count,rows,M]
+    const p = softmax(causal ? op.add(scores, part(causalMask(n, m), 0, row, rows)) : scores);
+    const dp = op.matmul(grads, ofHeads(values), { transB: true });
+    const ds = softmaxGrad(p, dp, ofRows(inner));
     return [
-      op.matmul(ds, keys),
+      op.matmul(ds, ks),
       op.matmul(ds, qs, { transA: true }),
-      op.matmul(p, dys, { transA: true }),
+      op.matmul(p, grads, { transA: true }),
     ];
   };
-  const [dq, dk, dv] = size >= n ? chunk(0, n) : inChunks(n, m, size, chunk);
+  const whole = b * heads * n * m <= mostScores;
+  const [dq, dk, dv] = whole
+    ? chunk(0, b * heads, 0, n)
+    : inChunks(b * heads, n, m, chunkScores, chunk);
   return [op.mul(join(dq), scale), join(dk), join(dv)];
 }
 
-/**
- * dq row by row, dk and dv summed up. All three of a chunk are joined to one value before they are
- * used: an engine then forgets one chunk's scores before it begins with the next's.
- */
-function inChunks(
-  n: number,
-  m: number,
-  size: number,
-  chunk: (start: number, rows: number) => readonly Value[],
-): readonly [Value, Value, Value] {
-  const queries: Value[] = [];
-  let rest: Value | undefined; // dk over dv
-  for (let start = 0; start < n; start += size) {
-    const rows = Math.min(size, n - start);
-    const all = op.concat(chunk(start, rows), 2);
-    queries.push(op.slice(all, 2, 0, rows));
-    const both = op.slice(all, 2, rows, 2 * m);
-    rest = rest ? op.add(rest, both) : both;
-  }
-  return [op.concat(queries, 2), op.slice(rest!, 2, 0, m), op.slice(rest!, 2, m, m)];
+type Three = readonly [Value, Value, Value];
+/** dq, and what dk and dv get from it, of some heads and some of their queries. */
+type Chunk = (head: number, count: number, row: number, rows: number) => Three;
+
+/** x itself where `size` is all of an axis. */
+function part(x: Value, axis: number, start: number, size: number): Value {
+  return size === x.shape[axis] ? x : op.slice(x, axis, start, size);
 }
 
-/** Queries of one chunk: all, or else chunks of nearly equal size. */
-function chunkSize(q: Value, k: Value, heads: number): number {
-  const [b, n] = q.shape as readonly number[] as readonly [number, number];
-  const rowScores = b * heads * (k.shape[1] as number);
-  if (n * rowScores <= MOST_SCORES) return n;
-  const fitting = Math.max(1, Math.floor(CHUNK_SCORES / rowScores));
-  return Math.ceil(n / Math.ceil(n / fitting));
+/**
+ * Gradients of all heads, some heads at a time, or some queries of one. The three gradients of some
+ * heads are joined to one value before they are used: engines work depth first, and so finish with
+ * these heads' scores before they begin with the next.
+ */
+function inChunks(heads: number, n: number, m: number, scores: number, chunk: Chunk): Three {
+  const count = Math.min(heads, Math.max(1, Math.floor(scores / (n * m))));
+  const rows = Math.min(n, Math.max(1, Math.floor(scores / m)));
+  const groups = starts(heads, count).map((head) => {
+    const size = Math.min(count, heads - head);
+    const parts = starts(n, rows).map((row) => chunk(head, size, row, Math.min(rows, n - row)));
+    const total = (which: 1 | 2): Value =>
+      parts.map((three) => three[which]).reduce((a, b) => op.add(a, b));
+    return op.concat([...parts.map(([dq]) => dq), total(1), total(2)], 1); // [size,N+2M,d]
+  });
+  const all = groups.length === 1 ? groups[0]! : op.concat(groups, 0);
+  return [op.slice(all, 1, 0, n), op.slice(all, 1, n, m), op.slice(all, 1, n + m, m)];
+}
+
+/** 0, size, 2 size... below `end`. */
+function starts(end: number, size: number): readonly number[] {
+  return Array.from({ length: Math.ceil(end / size) }, (_, i) => i * size);
 }
 
 /** Compositions with a rule of their own; others are differentiated through their expansion. */

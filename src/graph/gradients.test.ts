@@ -321,25 +321,22 @@ describe("compositions against central differences", () => {
   test.each(cases)("%s", (_, c) => check(c));
 });
 
-describe("attention in chunks of queries", () => {
-  const shape = [2, 5, 4];
+describe("attention in chunks of heads and of queries", () => {
+  const shape = [2, 5, 6];
   const xs = [0, 1, 2, 3].map((i) => op.input(`x${i}`, shape));
   const fed = xs.map((_, i) => drawn(shape, i + 1, [-2, 2]));
   const [q, k, v, dy] = xs as [Value, Value, Value, Value];
 
-  test.each([
-    [1, false],
-    [1, true],
-    [2, false],
-    [3, true],
-    [4, false],
-  ])("%i at a time, causal: %s", (size, causal) => {
-    const spec = { heads: 2, scale: 0.6, causal };
-    const y = composite.attention(q, k, v, spec);
-    const want = run(attentionGradient([q, k, v], dy, y, spec), fed);
-    const got = run(attentionGradient([q, k, v], dy, y, spec, size), fed);
-    for (const [i, data] of got.entries()) {
-      for (const [j, x] of data.entries()) expect(x).toBeCloseTo(want[i]![j]!, 12);
+  // One head has 25 scores, one query 5, and there are 6 heads.
+  test.each([1, 5, 14, 24, 25, 50, 100, 149])("of at most %i scores", (chunkScores) => {
+    for (const causal of [false, true]) {
+      const spec = { heads: 3, scale: 0.6, causal };
+      const y = composite.attention(q, k, v, spec);
+      const want = run(attentionGradient([q, k, v], dy, y, spec), fed);
+      const got = run(attentionGradient([q, k, v], dy, y, spec, chunkScores, 0), fed);
+      for (const [i, data] of got.entries()) {
+        for (const [j, x] of data.entries()) expect(x).toBeCloseTo(want[i]![j]!, 12);
+      }
     }
   });
 });

@@ -6,11 +6,22 @@ import { isOp, topological, type Value } from "./value.js";
 const VIEWS: ReadonlySet<string> = new Set(["reshape"]);
 
 /**
- * Bytes of results that are alive at once when a graph runs in order, each freed after its last
- * use: what a run needs beside the weights, if compositions run fused. Floats take 4 bytes.
+ * The order that ONNX Runtime works in: depth first, from the last output to the first, and from each
+ * node's input that was written last to the one that was written first.
+ */
+export function engineOrder(outputs: readonly Value[]): readonly Value[] {
+  const written = new Map(topological(outputs).map((v, i) => [v, i]));
+  return topological(outputs, (v) =>
+    [...v.inputs].sort((a, b) => written.get(a)! - written.get(b)!),
+  );
+}
+
+/**
+ * Bytes of results that are alive at once when a graph runs in the engine's order, each freed after
+ * its last use: what a run needs beside the weights, if compositions run fused. Floats take 4 bytes.
  */
 export function peakActivationBytes(graph: Graph, bindings: Bindings): number {
-  const order = topological(Object.values(graph.outputs));
+  const order = engineOrder(Object.values(graph.outputs));
   const owner = new Map<Value, Value>();
   const lastUse = new Map<Value, number>();
   order.forEach((v, i) => {
