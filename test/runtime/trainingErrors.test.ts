@@ -118,6 +118,7 @@ describe("what does not fit together is told", () => {
     const net = await train(on);
     await net.store[Symbol.asyncDispose]();
     await expect(net.program.run(batchOf(0))).rejects.toThrow(/its store "net" is disposed/);
+    await expect(net.store.read("params")).rejects.toThrow(/net: the store is disposed/);
     await expect(program({ stores: [net.store] })).rejects.toThrow(/disposed or another engine's/);
     await using other = open();
     const stores = [await other.training.store(start(), ADAMW)];
