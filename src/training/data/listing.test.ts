@@ -241,6 +241,9 @@ describe("WebDataset shards", () => {
       ["2.json", '{"caption": " two "}'],
       ["2.png", "another"],
       ["__info__", "x"],
+      ["./3.jpg", "p"],
+      ["./3.txt", "four"],
+      ["./._3.jpg", "what macOS adds"],
     ]);
     write({
       "s-00.tar": tar,
@@ -253,14 +256,18 @@ describe("WebDataset shards", () => {
     expect(pairs(listing)).toEqual([
       "s-00.tar/a/1.jpg: one",
       "s-00.tar/2.png: two",
+      "s-00.tar/3.jpg: four",
       "s-01.tar/1.webp: three",
     ]);
     const { path, offset, length } = listing.entries[0]!.ref;
     expect(path).toBe(join(folder, "s-00.tar"));
     expect(new TextDecoder().decode(tar.subarray(offset, offset + length))).toBe("picture");
     expect(pairs(await listTars(folder))).toEqual(pairs(listing));
-    const other = await listTars(join(folder, "s-00.tar"), { captionField: "caption" });
-    expect(pairs(other)).toEqual(["s-00.tar/a/1.jpg: not this", "s-00.tar/2.png: two"]);
+    const other = await listTars(join(folder, "s-00.tar"), {
+      captionField: "caption",
+      captions: "optional",
+    });
+    expect(pairs(other).slice(0, 2)).toEqual(["s-00.tar/a/1.jpg: not this", "s-00.tar/2.png: two"]);
   });
 
   it("uses what is whole of a shard that is cut short, and names the rest", async () => {

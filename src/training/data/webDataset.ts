@@ -116,7 +116,8 @@ async function readShard(
   // The last example of a shard that is cut short may lack what would have followed.
   const cut = problem === undefined ? undefined : [...samples.keys()].at(-1);
   for (const [key, sample] of samples) {
-    const name = `${shard}/${(sample.picture ?? sample.txt ?? sample.json)!.name}`;
+    const { name: member } = (sample.picture ?? sample.txt ?? sample.json)!;
+    const name = `${shard}/${member.replace(/^\.\//, "")}`;
     try {
       const caption = await captionOf(source, sample, captionField);
       if (key === cut && (sample.picture === undefined || !caption)) {
