@@ -4,6 +4,7 @@ import {
   causalMask,
   inverseDeviation,
   mean,
+  named,
   softmax,
 } from "./composites.js";
 import { type Dim, dimProduct } from "./dim.js";
@@ -12,7 +13,8 @@ import type { Value } from "./value.js";
 
 /*
  * Gradients of compositions, where a formula needs less memory or time than the gradients of the
- * primitives inside. None of them keeps anything but the composition's inputs and its result.
+ * primitives inside. None of them keeps anything but the composition's inputs and its result. They are
+ * compositions again, of the inputs named here, so that engines may work them out another way.
  */
 
 /** One gradient for each input, given `dy`; `y` is the composition's result. */
@@ -34,14 +36,15 @@ const sigmoidUnit =
   ([x], dy, y) => {
     const times = (v: Value): Value => (k === 1 ? v : op.mul(k, v));
     const slope = op.mul(op.sigmoid(times(x!)), op.add(times(op.sub(x!, y)), 1));
-    return [op.mul(dy, slope)];
+    return [named("sigmoidUnitGrad", { factor: k }, [x!, y, dy], op.mul(dy, slope))];
   };
 
 /** Phi(x) + x phi(x) is (1 + erf(u) + 2 / sqrt(pi) u exp(-u^2)) / 2 with u = x / sqrt(2). */
 const gelu: CompositeGradient<"gelu"> = ([x], dy) => {
   const u = op.mul(x!, Math.SQRT1_2);
   const density = op.mul(op.mul(u, 2 / Math.sqrt(Math.PI)), op.exp(op.neg(op.mul(u, u))));
-  return [op.mul(op.mul(dy, 0.5), op.add(op.add(op.erf(u), 1), density))];
+  const dx = op.mul(op.mul(dy, 0.5), op.add(op.add(op.erf(u), 1), density));
+  return [named("geluGrad", {}, [x!, dy], dx)];
 };
 
 /** Everything as matrices: [rows, O] against [rows, I]. */
@@ -61,21 +64,22 @@ const linear: CompositeGradient<"linear"> = ([x, weight, bias], dy) => {
  * dx = r (g - mean(g) - n mean(g n)) with g = dy * weight, the deviation 1/r and n = r (x - mean).
  * Sums over the last axis are products with the weight as a column.
  */
-const layerNorm: CompositeGradient<"layerNorm"> = ([x, weight, bias], dy, _, { eps }) => {
+const layerNorm: CompositeGradient<"layerNorm"> = ([x, weight, bias], dy, _, spec) => {
   const width = weight!.shape[0] as number;
   const rows = op.reshape(x!, [-1, width]);
   const flat = op.reshape(dy, [-1, width]);
   const centred = op.sub(rows, mean(rows, [-1]));
-  const r = inverseDeviation(rows, eps); // [rows, 1]
+  const r = inverseDeviation(rows, spec.eps); // [rows, 1]
   const product = op.mul(flat, centred);
   const column = op.mul(op.reshape(weight!, [width, 1]), 1 / width);
   const shift = op.neg(op.mul(r, op.matmul(flat, column)));
   const slope = op.neg(op.mul(op.mul(r, op.mul(r, r)), op.matmul(product, column)));
   const scaled = op.mul(op.mul(flat, weight!), r);
   const dx = op.add(op.add(scaled, op.mul(centred, slope)), shift);
+  const dw = op.matmul(r, product, { transA: true });
   return [
-    op.reshape(dx, x!.shape),
-    op.reshape(op.matmul(r, product, { transA: true }), weight!.shape),
+    named("layerNormGrad", spec, [x!, weight!, dy], op.reshape(dx, x!.shape)),
+    named("layerNormWeightGrad", spec, [x!, dy], op.reshape(dw, weight!.shape)),
     op.reshape(op.sum(flat, [0]), bias!.shape),
   ];
 };
@@ -84,7 +88,8 @@ const layerNorm: CompositeGradient<"layerNorm"> = ([x, weight, bias], dy, _, { e
  * dx = dy A + x B + C, where A, B and C are numbers of one channel of one picture, worked out from
  * its sums of dy and of dy * x. Only these and dx itself read whole pictures.
  */
-const groupNorm: CompositeGradient<"groupNorm"> = ([x, weight, bias], dy, _, { groups, eps }) => {
+const groupNorm: CompositeGradient<"groupNorm"> = ([x, weight], dy, _, spec) => {
+  const { groups, eps } = spec;
   const [batch, channels] = x!.shape as readonly [Dim, number];
   const pixels = x!.shape.slice(2);
   const members = [batch, groups, channels / groups];
@@ -109,7 +114,11 @@ const groupNorm: CompositeGradient<"groupNorm"> = ([x, weight, bias], dy, _, { g
     spread(shift),
   );
   const overBatch = (v: Value): Value => op.reshape(op.sum(v, [0]), weight!.shape);
-  return [dx, overBatch(normalSum), bias && overBatch(dySum)];
+  return [
+    named("groupNormGrad", spec, [x!, weight!, dy], dx),
+    named("groupNormWeightGrad", spec, [x!, dy], overBatch(normalSum)),
+    overBatch(dySum),
+  ];
 };
 
 /** Numbers that all matrices of scores may have together before they are cut into chunks. */
@@ -125,10 +134,11 @@ export function attentionGradient(
   [q, k, v]: readonly Value[],
   dy: Value,
   y: Value,
-  { heads, scale, causal }: CompositeSpecs["attention"],
+  spec: CompositeSpecs["attention"],
   chunkScores: number = CHUNK_SCORES,
   mostScores: number = MOST_SCORES,
 ): readonly Value[] {
+  const { heads, scale, causal } = spec;
   const [b, n, c] = q!.shape as readonly number[] as readonly [number, number, number];
   const m = k!.shape[1] as number;
   const d = c / heads;
@@ -162,7 +172,12 @@ export function attentionGradient(
   const [dq, dk, dv] = whole
     ? chunk(0, b * heads, 0, n)
     : inChunks(b * heads, n, m, chunkScores, chunk);
-  return [op.mul(join(dq), scale), join(dk), join(dv)];
+  const gradients = { q: op.mul(join(dq), scale), k: join(dk), v: join(dv) };
+  return (["q", "k", "v"] as const).map((of) =>
+    whole
+      ? named("attentionGrad", { ...spec, of }, [q!, k!, v!, y, dy], gradients[of])
+      : gradients[of],
+  );
 }
 
 type Three = readonly [Value, Value, Value];

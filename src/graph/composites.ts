@@ -9,8 +9,19 @@ import type { Value } from "./value.js";
  * primitives that define it: a lowering may take the name, everything else reads the definition.
  */
 
+/** What gradients of compositions are made of, see `compositeGradients.ts` for their inputs. */
+export interface GradientSpecs {
+  sigmoidUnitGrad: { readonly factor: number };
+  geluGrad: Readonly<Record<never, never>>;
+  layerNormGrad: CompositeSpecs["layerNorm"];
+  layerNormWeightGrad: CompositeSpecs["layerNorm"];
+  groupNormGrad: CompositeSpecs["groupNorm"];
+  groupNormWeightGrad: CompositeSpecs["groupNorm"];
+  attentionGrad: CompositeSpecs["attention"] & { readonly of: "q" | "k" | "v" };
+}
+
 /** Settings of every composition, by name. Rule tables may have rows for these names. */
-export interface CompositeSpecs {
+export interface CompositeSpecs extends GradientSpecs {
   softmax: Readonly<Record<never, never>>;
   silu: Readonly<Record<never, never>>;
   gelu: Readonly<Record<never, never>>;
@@ -24,7 +35,8 @@ export interface CompositeSpecs {
 
 export type CompositeName = keyof CompositeSpecs;
 
-function named<C extends CompositeName>(
+/** Records a composition with its definition. */
+export function named<C extends CompositeName>(
   name: C,
   spec: CompositeSpecs[C],
   inputs: readonly Value[],

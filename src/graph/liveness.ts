@@ -10,10 +10,15 @@ const VIEWS: ReadonlySet<string> = new Set(["reshape"]);
  * node's input that was written last to the one that was written first.
  */
 export function engineOrder(outputs: readonly Value[]): readonly Value[] {
-  const written = new Map(topological(outputs).map((v, i) => [v, i]));
+  const written = new Map(topological(outputs, sources).map((v, i) => [v, i]));
   return topological(outputs, (v) =>
-    [...v.inputs].sort((a, b) => written.get(a)! - written.get(b)!),
+    [...sources(v)].sort((a, b) => written.get(a)! - written.get(b)!),
   );
+}
+
+/** What a result is made from, where gradients of compositions are not one kernel. */
+function sources(v: Value): readonly Value[] {
+  return isOp(v, "composite") && v.attrs.name.endsWith("Grad") ? [v.attrs.expansion] : v.inputs;
 }
 
 /**
@@ -25,10 +30,12 @@ export function peakActivationBytes(graph: Graph, bindings: Bindings): number {
   const owner = new Map<Value, Value>();
   const lastUse = new Map<Value, number>();
   order.forEach((v, i) => {
-    const of = VIEWS.has(v.op) ? owner.get(v.inputs[0]!)! : v;
+    const [first] = sources(v);
+    const isView = VIEWS.has(v.op) || (isOp(v, "composite") && first === v.attrs.expansion);
+    const of = isView ? owner.get(first!)! : v;
     owner.set(v, of);
     lastUse.set(of, i);
-    for (const input of v.inputs) lastUse.set(owner.get(input)!, i);
+    for (const input of sources(v)) lastUse.set(owner.get(input)!, i);
   });
   for (const v of Object.values(graph.outputs)) lastUse.set(owner.get(v)!, order.length);
 
