@@ -32,6 +32,27 @@ test("a narrow screen gets the text alone, cut to its width", () => {
   expect(lineOf(STEPS, 3500, 10, true)).toBe("step 2/3, ");
 });
 
+test("a training shows loss, samples per second and time left", () => {
+  const at = { step: 500, steps: 2000, loss: 0.12345, samplesPerSecond: 41.23, left: 187_000 };
+  expect(lineOf({ kind: "training", at }, 0, 90, true)).toBe(
+    "██████░░░░░░░░░░░░░░░░░░  step 500/2000, loss 0.1235, 41.2 samples/s, 3:07 min left",
+  );
+  expect(lineOf({ kind: "training", at: { ...at, step: 2000 } }, 0, 40, true)).toBe(
+    "step 2000/2000, loss 0.1235, 41.2 sample",
+  );
+});
+
+test("plain lines of a training are its first step, one now and then, and its last", () => {
+  const terminal = terminalAt();
+  using progress = progressOn(terminal);
+  for (let step = 1; step <= 100; step++) {
+    time = 1000 * step;
+    progress.training({ step, steps: 100, loss: 1, samplesPerSecond: 8, left: 0 });
+  }
+  const steps = [...terminal.stderr().matchAll(/step (\d+)/g)].map(([, step]) => Number(step));
+  expect(steps).toEqual([1, 31, 61, 91, 100]);
+});
+
 test("a download shows bytes, speed and time left", () => {
   const at = { file: "unet/model.safetensors", fileDone: 3e8, fileTotal: 1e9 };
   const one = { ...at, done: 3e8, total: 1e9, filesDone: 0, files: 1 };

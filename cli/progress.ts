@@ -149,7 +149,8 @@ function isNews(view: View, told: Set<string>, silence: number): boolean {
   if (view.kind === "steps" && view.done > 0)
     return silence >= QUIET_MS || view.done === view.total;
   if (view.kind === "training") {
-    return silence >= QUIET_TRAINING_MS || view.at.step === view.at.steps;
+    const isFirst = told.size < told.add("training").size;
+    return isFirst || silence >= QUIET_TRAINING_MS || view.at.step === view.at.steps;
   }
   return false;
 }

@@ -31,9 +31,9 @@ export async function runTraining(
   signal.addEventListener("abort", () => {
     progress.notice("Finishing the step and saving it. Ctrl-C again stops at once.");
   });
+  const config = await configSource(kind, options, platform);
   progress.notice(`training in ${run}`);
   progress.busy(options.resume === undefined ? "preparing" : "loading the checkpoint");
-  const config = await configSource(kind, options, platform);
   const steps = trainModel(kind, config.source, {
     run,
     resume: options.resume !== undefined,

@@ -79,7 +79,7 @@ export async function* train<C extends RunConfig>(
   } finally {
     await loop.rest();
   }
-  throwIfAborted(signal);
+  if (!loop.isDone()) throwIfAborted(signal);
 }
 
 /** Writes the model that a run has trained so far, as its last checkpoint has it; returns its folder. */

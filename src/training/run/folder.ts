@@ -66,9 +66,9 @@ export async function reopenRun<C extends RunConfig>(
     const where = `${path}/${CONFIG}`;
     const before = resolveConfig(kind.schema, checkpoint?.info.config ?? written, where);
     const after = change(written);
-    checkChanges(path, before.json, after.json, notice);
     const { config } = after;
     checkSteps(path, config, checkpoint);
+    checkChanges(path, before.json, after.json, notice);
     await writeConfig(platform, path, kind, after.json);
     if (checkpoint !== undefined) {
       const { step } = checkpoint.info;
