@@ -110,6 +110,17 @@ export interface Replies {
   releaseStore: Nothing;
 }
 
+/** A request of one kind. */
+export type RequestOf<K extends Request["kind"]> = Extract<Request, { readonly kind: K }>;
+
+/** Who answers requests: one row a kind. `id` is the request's own and may name what it makes. */
+export type Handlers = {
+  readonly [K in Request["kind"]]: (
+    request: RequestOf<K>,
+    id: number,
+  ) => Replies[K] | Promise<Replies[K]>;
+};
+
 export interface RequestMessage {
   readonly id: number;
   readonly request: Request;

@@ -4,6 +4,7 @@ import { invariant } from "../util/errors.js";
 import type { OrtModule } from "./ort.js";
 import type {
   Binding,
+  Handlers,
   Replies,
   ReplyMessage,
   Request,
@@ -12,7 +13,7 @@ import type {
   StoreBindings,
   WireTensor,
 } from "./protocol.js";
-import { type Hosted, type HostedStore, hostStore } from "./storeHost.js";
+import { type Hosted, storeHandlers } from "./storeHost.js";
 
 export type { OrtModule } from "./ort.js";
 
@@ -31,8 +32,6 @@ function nested(config: Readonly<Record<string, string>>): Record<string, unknow
   }
   return root;
 }
-
-type Of<K extends Request["kind"]> = Extract<Request, { kind: K }>;
 
 function sessionOptions(spec: SessionSpec): Ort.InferenceSession.SessionOptions {
   return {
@@ -68,83 +67,8 @@ export function hostSessions(
   port: Port,
   collectGarbage: () => void = () => {},
 ): void {
-  const sessions = new Map<number, HostedSession>();
-  const stores = new Map<number, HostedStore>();
-
-  const session = (id: number): HostedSession => {
-    const found = sessions.get(id);
-    invariant(found !== undefined, `no session ${id}`);
-    return found;
-  };
-
-  const store = (id: number): HostedStore => {
-    const found = stores.get(id);
-    invariant(found !== undefined, `no store ${id}`);
-    return found;
-  };
-
-  const load = async (id: number, { spec, stores }: Of<"load">): Promise<Replies["load"]> => {
-    const options = sessionOptions(spec);
-    // Two overloads, one call each: a path is mapped, bytes are parsed.
-    const created =
-      typeof spec.model === "string"
-        ? await ort.InferenceSession.create(spec.model, options)
-        : await ort.InferenceSession.create(spec.model, options);
-    sessions.set(id, { session: created, stores });
-    return { session: id };
-  };
-
-  const run = async (request: Of<"run">): Promise<Replies["run"]> => {
-    const feeds: Record<string, Ort.Tensor> = {};
-    for (const [name, { type, data, shape }] of Object.entries(request.feeds)) {
-      feeds[name] = new ort.Tensor(type as "float32", data as Float32Array, shape);
-    }
-    const { session: on, stores: bindings } = session(request.session);
-    const results = bindings
-      ? await runOverStores(on, feeds, bindings, ({ store: id, parameter }) =>
-          store(id).parameter(parameter),
-        )
-      : await on.run(feeds);
-    const outputs: Record<string, WireTensor> = {};
-    for (const [name, value] of Object.entries(results)) {
-      const data = value.data as Float32Array;
-      outputs[name] = { type: "float32", shape: value.dims, data };
-    }
-    return { outputs };
-  };
-
-  const answer = async (id: number, request: Request): Promise<Replies[Request["kind"]]> => {
-    switch (request.kind) {
-      case "load":
-        return await load(id, request);
-      case "run":
-        return await run(request);
-      case "release":
-        await session(request.session).session.release();
-        sessions.delete(request.session);
-        return {};
-      case "createStore": {
-        const created = hostStore(ort, request.spec);
-        stores.set(id, created);
-        return { store: id, parts: created.parts };
-      }
-      case "writeStore":
-        store(request.store).write(request.part, request.values);
-        return {};
-      case "startStore":
-        store(request.store).start();
-        return {};
-      case "readStore":
-        return { values: store(request.store).read(request.part) };
-      case "updateStore":
-        return store(request.store).update(request.step, request.learningRate);
-      case "releaseStore":
-        stores.delete(request.store);
-        collectGarbage();
-        return {};
-    }
-  };
-
+  const { handlers: stores, parameter } = storeHandlers(ort, collectGarbage);
+  const handlers: Handlers = { ...sessionHandlers(ort, parameter), ...stores };
   const post = (reply: ReplyMessage, transfer: readonly ArrayBuffer[]): void =>
     port.post(reply, transfer);
 
@@ -154,7 +78,7 @@ export function hostSessions(
     const { id, request } = message as RequestMessage;
     queue = queue.then(async () => {
       try {
-        const value = await answer(id, request);
+        const value = await handlers[request.kind](request as never, id);
         post({ id, ok: true, value }, buffersOf(value));
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
@@ -162,6 +86,52 @@ export function hostSessions(
       }
     });
   });
+}
+
+/** Answers what is asked of sessions; `parameter` finds those that they are fed. */
+function sessionHandlers(
+  ort: OrtModule,
+  parameter: (binding: Binding) => Hosted,
+): Pick<Handlers, "load" | "run" | "release"> {
+  const sessions = new Map<number, HostedSession>();
+  const find = (id: number): HostedSession => {
+    const found = sessions.get(id);
+    invariant(found !== undefined, `no session ${id}`);
+    return found;
+  };
+  return {
+    async load({ spec, stores }, id) {
+      const options = sessionOptions(spec);
+      // Two overloads, one call each: a path is mapped, bytes are parsed.
+      const session =
+        typeof spec.model === "string"
+          ? await ort.InferenceSession.create(spec.model, options)
+          : await ort.InferenceSession.create(spec.model, options);
+      sessions.set(id, { session, stores });
+      return { session: id };
+    },
+    async run(request) {
+      const feeds: Record<string, Ort.Tensor> = {};
+      for (const [name, { type, data, shape }] of Object.entries(request.feeds)) {
+        feeds[name] = new ort.Tensor(type as "float32", data as Float32Array, shape);
+      }
+      const { session, stores } = find(request.session);
+      const results = stores
+        ? await runOverStores(session, feeds, stores, parameter)
+        : await session.run(feeds);
+      const outputs: Record<string, WireTensor> = {};
+      for (const [name, value] of Object.entries(results)) {
+        const data = value.data as Float32Array;
+        outputs[name] = { type: "float32", shape: value.dims, data };
+      }
+      return { outputs };
+    },
+    async release({ session }) {
+      await find(session).session.release();
+      sessions.delete(session);
+      return {};
+    },
+  };
 }
 
 /** The buffers of a reply, which move to the host. */

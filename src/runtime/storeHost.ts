@@ -10,7 +10,14 @@ import {
 import { sizeOf } from "../tensor/tensor.js";
 import { invariant } from "../util/errors.js";
 import type { OrtModule } from "./ort.js";
-import type { HostedParameter, PartValues, Replies, StoreSpec } from "./protocol.js";
+import type {
+  Binding,
+  Handlers,
+  HostedParameter,
+  PartValues,
+  Replies,
+  StoreSpec,
+} from "./protocol.js";
 
 /*
  * The worker's side of a store: parameters, gradients, averages and optimizer state in WebAssembly
@@ -30,7 +37,7 @@ export interface Hosted {
 }
 
 /** A store in the worker. */
-export interface HostedStore {
+interface HostedStore {
   readonly parts: readonly string[];
   parameter(name: string): Hosted;
   write(part: string, values: PartValues): void;
@@ -48,8 +55,49 @@ interface Entry extends Parameter {
   readonly state: Readonly<Record<string, Floats>>;
 }
 
+type StoreRequests = Extract<keyof Handlers, `${string}Store`>;
+
+/** Answers what is asked of stores, and finds their parameters. */
+export function storeHandlers(
+  ort: OrtModule,
+  collectGarbage: () => void,
+): {
+  readonly handlers: Pick<Handlers, StoreRequests>;
+  readonly parameter: (binding: Binding) => Hosted;
+} {
+  const stores = new Map<number, HostedStore>();
+  const find = (id: number): HostedStore => {
+    const found = stores.get(id);
+    invariant(found !== undefined, `no store ${id}`);
+    return found;
+  };
+  const handlers: Pick<Handlers, StoreRequests> = {
+    createStore({ spec }, id) {
+      const created = hostStore(ort, spec);
+      stores.set(id, created);
+      return { store: id, parts: created.parts };
+    },
+    writeStore({ store, part, values }) {
+      find(store).write(part, values);
+      return {};
+    },
+    startStore({ store }) {
+      find(store).start();
+      return {};
+    },
+    readStore: ({ store, part }) => ({ values: find(store).read(part) }),
+    updateStore: ({ store, step, learningRate }) => find(store).update(step, learningRate),
+    releaseStore({ store }) {
+      stores.delete(store);
+      collectGarbage();
+      return {};
+    },
+  };
+  return { handlers, parameter: (binding) => find(binding.store).parameter(binding.parameter) };
+}
+
 /** Takes the memory of a store, all of it at once. */
-export function hostStore(ort: OrtModule, spec: StoreSpec): HostedStore {
+function hostStore(ort: OrtModule, spec: StoreSpec): HostedStore {
   const { parts } = updateChain(spec, PLAIN_KERNELS);
   const { groups, kernels } = takeMemory(
     spec.parameters.map(({ shape }) =>

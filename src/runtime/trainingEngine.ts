@@ -1,5 +1,6 @@
 import { type Graph, graphOf } from "../graph/graph.js";
 import type { Value } from "../graph/value.js";
+import type { ShapeFeed } from "../onnx/builder.js";
 import { lower } from "../onnx/lower.js";
 import { encodeModel } from "../onnx/model.js";
 import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
@@ -13,7 +14,7 @@ import {
   type KnownStore,
   type TrainingContext,
 } from "./parameterStore.js";
-import type { Binding, Request } from "./protocol.js";
+import type { Binding, StoreBindings } from "./protocol.js";
 import type { DeviceSetup, TrainingSetup } from "./setup.js";
 import type {
   ParameterStore,
@@ -57,8 +58,8 @@ export function trainingEngine(client: Client, setup: DeviceSetup): TrainingEngi
 const gradientOf = (name: string): string => `gradient of ${name}`;
 
 interface Owner extends KnownParameter {
+  readonly given: ParameterStore;
   readonly store: KnownStore;
-  readonly label: string;
 }
 
 async function loadProgram(
@@ -84,36 +85,60 @@ async function loadProgram(
     },
     isGradient: (output) => !Object.hasOwn(outputs, output),
   });
-  const binding = (at: string, name: string): Binding => ({
-    at,
-    store: owners.get(name)!.store.id,
-    parameter: name,
-  });
-  const bindings = {
-    weights: [...graph.params.keys()].filter((n) => owners.has(n)).map((n) => binding(n, n)),
-    gradients: [...gradients.keys()].map((name) => binding(gradientOf(name), name)),
+  const spec = sessionSpec(setup, encodeModel(onnx), await blobs(), CONFIG);
+  const bound = [...graph.params.keys()].filter((name) => owners.has(name));
+  const bindings: StoreBindings = {
+    weights: bound.map((name) => bindingOf(owners, name, name)),
+    gradients: [...gradients.keys()].map((name) => bindingOf(owners, name, gradientOf(name))),
     outputs: Object.keys(outputs),
     fillsOutputs: training.fillsOutputs,
   };
-  const spec = sessionSpec(setup, encodeModel(onnx), await blobs(), CONFIG);
-  const ask = <R extends Request>(request: R, transfer?: readonly ArrayBuffer[]) =>
-    explained(label, setup.name, () => client.request(request, transfer), SMALLER);
-  const { session } = await unchanged(used, () =>
-    ask({ kind: "load", spec, stores: bindings }, blobBuffers(spec)),
+  const { session } = await explained(
+    label,
+    setup.name,
+    () =>
+      unchanged(used, () =>
+        client.request({ kind: "load", spec, stores: bindings }, blobBuffers(spec)),
+      ),
+    SMALLER,
   );
-  const needed = stores.filter((s) => s.names.some((n) => graph.params.has(n) || gradients.has(n)));
+  const needed = new Set([...bound, ...gradients.keys()].map((name) => owners.get(name)!.given));
+  return programOver(context, { label, graph, shapeFeeds, session, stores: [...needed] });
+}
+
+/** What an input or output of the session has to do with a store. */
+function bindingOf(owners: ReadonlyMap<string, Owner>, parameter: string, at: string): Binding {
+  return { at, store: owners.get(parameter)!.store.id, parameter };
+}
+
+interface LoadedProgram {
+  readonly label: string;
+  readonly graph: Graph;
+  readonly shapeFeeds: readonly ShapeFeed[];
+  readonly session: number;
+  /** Those that it reads or that gather its gradients. */
+  readonly stores: readonly ParameterStore[];
+}
+
+/** A program's methods. */
+function programOver(
+  { client, setup, stores: open }: TrainingContext,
+  { label, graph, shapeFeeds, session, stores }: LoadedProgram,
+): TrainingProgram {
   return {
     async run(inputs) {
-      for (const store of needed) {
-        invariant(context.stores.has(store), `${label}: its store "${store.label}" is disposed`);
+      for (const store of stores) {
+        invariant(open.has(store), `${label}: its store "${store.label}" is disposed`);
       }
       const feeds = {
         ...wireInputs(graph, label, inputs),
         ...wireShapes(shapeFeeds, bindingsOf(graph, label, inputs)),
       };
-      return unwired(label, (await ask({ kind: "run", session, feeds })).outputs);
+      const ask = () => client.request({ kind: "run", session, feeds });
+      return unwired(label, (await explained(label, setup.name, ask, SMALLER)).outputs);
     },
     [Symbol.asyncDispose]: async () => {
+      // Once the worker is gone, its memory is too.
       await client.request({ kind: "release", session }).catch(() => {});
     },
   };
@@ -134,9 +159,9 @@ function ownersOf(
       check(
         other === undefined,
         "mismatch",
-        `${label}: the parameter "${name}" is in two stores, "${other?.label}" and "${given.label}". Leave one out.`,
+        `${label}: the parameter "${name}" is in two stores, "${other?.given.label}" and "${given.label}". Leave one out.`,
       );
-      owners.set(name, { ...known, store, label: given.label });
+      owners.set(name, { ...known, store, given });
     }
   }
   return owners;
@@ -158,7 +183,7 @@ function checkWeights(
       "mismatch",
       `${label}: the weight "${name}" is in no store and not among the frozen ones.`,
     );
-    const where = owner ? `the store "${owner.label}"` : "the frozen weights";
+    const where = owner ? `the store "${owner.given.label}"` : "the frozen weights";
     const found = (owner ?? stored)!.shape;
     checkShape(`${label}: the weight "${name}" of ${where}`, shape as readonly number[], found);
     if (!owner) used.push(stored!);
