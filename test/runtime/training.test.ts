@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { graphOf } from "../../src/graph/graph.js";
+import * as op from "../../src/graph/ops.js";
 import { full, type Tensor, tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "../engine/run.js";
 import { openWeights, scratch, writeWeights } from "./support.js";
@@ -78,6 +79,24 @@ describe("training", () => {
     expect(parts.params).toEqual(Object.fromEntries(start().map((p) => [p.name, [...p.data]])));
     expect(parts.ema).toEqual(parts.params);
     expect(new Set(Object.values(parts.exp_avg_sq!).flat())).toEqual(new Set([0]));
+  });
+
+  test("a weight may be an output and its own gradient", async () => {
+    const data = Float32Array.of(1, -2, 3);
+    await using store = await on.training.store([{ name: "w", shape: [3], data }], {
+      label: "w",
+      optimizer: { kind: "sgd" },
+    });
+    const w = op.param("w", [3]);
+    await using program = await on.training.program(
+      { now: w, again: w },
+      { label: "w", stores: [store], gradients: new Map([["w", w]]) },
+    );
+    const { now, again } = await program.run({});
+    await program.run({});
+    await store.update({ step: 0, learningRate: 0.5 });
+    expect([...now!.data, ...again!.data]).toEqual([1, -2, 3, 1, -2, 3]);
+    expect([...(await program.run({})).now!.data]).toEqual([0.5, -1, 1.5]);
   });
 
   test("what was read does not change when the store does", async () => {
