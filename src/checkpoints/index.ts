@@ -1,6 +1,7 @@
 export { checkWeights, type Manifest, weightDifferences } from "./checkWeights.js";
 export { openClipRules, transformersClipRules } from "./clipKeys.js";
 export { FAMILY_TITLES, type Finding, findFamily, type ModelFamily } from "./families.js";
+export { readTokenizer } from "./folder.js";
 export {
   type ComponentSummary,
   type FileSummary,
@@ -13,6 +14,8 @@ export {
 } from "./inspect.js";
 export { type KeyMap, type KeyRule, keyMap, mapKeys, type Named, type View } from "./keyMap.js";
 export {
+  checkFit,
+  familyOf,
   type LoadOptions,
   loadModelFiles,
   loadTextEncoder,
@@ -20,6 +23,7 @@ export {
   type TextEncoderFiles,
 } from "./load.js";
 export { predictionFromProbe, withPrediction } from "./prediction.js";
+export { tokenizerFiles, tokenizerOf } from "./tokenizer.js";
 export type {
   Component,
   IgnoredKeys,

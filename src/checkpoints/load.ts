@@ -155,7 +155,12 @@ function folderScheduler(configs: FolderConfigs, options: LoadOptions) {
 }
 
 /** Throws "mismatch" where the networks do not fit each other. */
-function checkFit(name: string, unet: UNetConfig, vae: VaeConfig, text: ClipTextConfig): void {
+export function checkFit(
+  name: string,
+  unet: UNetConfig,
+  vae: VaeConfig,
+  text: ClipTextConfig,
+): void {
   const latents = vae.latentChannels;
   if (unet.inChannels !== latents && unet.inChannels !== 2 * latents + 1) {
     throw new TintypeError(
@@ -178,7 +183,8 @@ function checkFit(name: string, unet: UNetConfig, vae: VaeConfig, text: ClipText
   );
 }
 
-function familyOf(unet: UNetConfig, vae: VaeConfig, text: ClipTextConfig): ModelFamily {
+/** The family that networks of these configs belong to. */
+export function familyOf(unet: UNetConfig, vae: VaeConfig, text: ClipTextConfig): ModelFamily {
   const base = text.activation === "gelu" ? "sd2" : "sd1";
   return unet.inChannels === vae.latentChannels ? base : `${base}-inpaint`;
 }

@@ -4,6 +4,7 @@ import {
   type ModelFamily,
   type ModelFiles,
   predictionFromProbe,
+  tokenizerOf,
   withPrediction,
 } from "../checkpoints/index.js";
 import type { PredictionType } from "../diffusion/index.js";
@@ -15,8 +16,7 @@ import { type VaeConfig, vaeFactor } from "../models/vae/config.js";
 import type { Engine, LoadOptions, Program } from "../runtime/engine.js";
 import { torchCpuNoise } from "../tensor/random.js";
 import { full, type Tensor } from "../tensor/tensor.js";
-import { clipTokenizer, loadTokenizer, type Tokenizer } from "../text/index.js";
-import { parseJson } from "../util/bytes.js";
+import { clipTokenizer, type Tokenizer } from "../text/index.js";
 import { invariant } from "../util/errors.js";
 import { decoderGraph, encoderGraph, textGraph, unetGraph } from "./graphs.js";
 import { predictMemory, type RunSize, requireMemory } from "./memory.js";
@@ -147,24 +147,10 @@ function tableShape({ text }: ModelFiles): readonly number[] {
   return [rows, text.config.hiddenSize];
 }
 
-async function openTokenizer({ name: model, tokenizer, text }: ModelFiles): Promise<Tokenizer> {
+async function openTokenizer({ name, tokenizer, text }: ModelFiles): Promise<Tokenizer> {
   if (tokenizer === "clip") return await clipTokenizer({ padToken: "<|endoftext|>" });
   if (tokenizer === "openclip") return await clipTokenizer({ padToken: "!" });
-  const json = (name: string): unknown => {
-    const content = tokenizer[name];
-    return content === undefined ? undefined : parseJson(`${model}/tokenizer/${name}`, content);
-  };
-  const merges = tokenizer["merges.txt"];
-  return loadTokenizer(
-    {
-      tokenizerJson: json("tokenizer.json"),
-      vocab: json("vocab.json"),
-      ...(merges === undefined ? {} : { merges }),
-      tokenizerConfig: json("tokenizer_config.json"),
-      specialTokensMap: json("special_tokens_map.json"),
-    },
-    text.config.maxPositions,
-  );
+  return tokenizerOf(name, tokenizer, text.config.maxPositions);
 }
 
 /** One run at the last timestep, where nearly all is noise: does the network give the noise back? */

@@ -7,7 +7,7 @@ import type { ParameterSpec, ParameterStore, StoreOptions } from "../runtime/tra
 import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { memorySource } from "../util/bytes.js";
-import { invariant } from "../util/errors.js";
+import { check, invariant } from "../util/errors.js";
 import type { TaskState } from "./task.js";
 import type { Weights } from "./weights.js";
 
@@ -41,13 +41,21 @@ export function storeOptions(
   return { label, optimizer, ...(clip === null ? {} : { clip }), ...(ema === null ? {} : { ema }) };
 }
 
-/** Gradients of a loss by parameter, for those of `names` that it depends on. */
-export function gradientsOf(loss: Value, names: Iterable<string>): ReadonlyMap<string, Value> {
+/**
+ * Gradients of a loss by parameter, for those of `names` that it depends on. `keep`: all results of
+ * the forward pass that may be kept for them, where not all may.
+ */
+export function gradientsOf(
+  loss: Value,
+  names: Iterable<string>,
+  keep?: ReadonlySet<Value>,
+): ReadonlyMap<string, Value> {
   const { params } = graphOf({ loss });
   const trained = [...names].filter((name) => params.has(name));
   const gradients = grad(
     loss,
     trained.map((name) => params.get(name)!),
+    keep === undefined ? {} : { keep },
   );
   return new Map(trained.map((name, i) => [name, gradients[i]!]));
 }
@@ -147,4 +155,18 @@ export async function overBatches<B extends { readonly names: readonly string[] 
     reports.push(await run(batch, index));
   }
   return { metrics: meanMetrics(reports), names };
+}
+
+/** Throws "bad-argument" for pictures that do not divide into latents of factor x factor pixels. */
+export function checkSizes(
+  { sizes }: { readonly sizes: readonly (readonly [width: number, height: number])[] },
+  factor: number,
+): void {
+  const odd = sizes.find(([width, height]) => width % factor !== 0 || height % factor !== 0);
+  check(
+    odd === undefined,
+    "bad-argument",
+    `data: pictures of ${odd?.join("x")} do not divide into latents of ${factor}x${factor} pixels. ` +
+      `Set the data's resolution, crop and multipleOf to multiples of ${factor}.`,
+  );
 }

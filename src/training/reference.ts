@@ -4,6 +4,7 @@ import type { VaeConfig } from "../models/vae/config.js";
 import { readTensor } from "../tensor/convert.js";
 import type { StoredTensors } from "../tensor/stored.js";
 import type { ByteSource, Folder } from "../util/bytes.js";
+import { check } from "../util/errors.js";
 import type { TaskContext } from "./task.js";
 import type { Weights } from "./weights.js";
 
@@ -28,6 +29,15 @@ export async function findVae(ref: string, context: TaskContext): Promise<Compon
   return loadVae(
     contentOf(await resolveModel(ref, { platform, notice, signal, components: ["vae"] })),
   );
+}
+
+/** The folder that REF names. */
+export async function openFolder(ref: string, context: TaskContext): Promise<Folder> {
+  const { platform, notice, signal } = context;
+  const components = ["text_encoder", "tokenizer"];
+  const found = await resolveModel(ref, { platform, notice, signal, components });
+  check(found.kind === "folder", "bad-argument", `${ref}: expected a folder, got a file.`);
+  return found.folder;
 }
 
 /** Brings stored weights into memory, as float32. */

@@ -1,4 +1,12 @@
-import type { Init, ParamDeclaration } from "../nn/params.js";
+import { input } from "../graph/ops.js";
+import type { ClipTextConfig } from "../models/clip/config.js";
+import { clipTextEncoder, tokenEmbedding } from "../models/clip/model.js";
+import type { UNetConfig } from "../models/unet/config.js";
+import { unet } from "../models/unet/model.js";
+import { type VaeConfig, vaeFactor } from "../models/vae/config.js";
+import { vaeDecoder, vaeEncoder } from "../models/vae/model.js";
+import { denseParams } from "../nn/layers.js";
+import type { Init, ParamDeclaration, Params } from "../nn/params.js";
 import type { TorchGenerator } from "../tensor/mt19937.js";
 import { sizeOf, type Tensor, tensor } from "../tensor/tensor.js";
 import { randomFor } from "./random.js";
@@ -46,4 +54,36 @@ export function below(weights: Weights, prefix: string): Weights {
 /** The same tensors, each named `prefix.name`. */
 export function under(prefix: string, weights: Weights): Weights {
   return new Map([...weights].map(([name, value]) => [`${prefix}.${name}`, value]));
+}
+
+/** Parameters as a network's layers declare them, in their order. */
+export type Declared = ReadonlyMap<string, ParamDeclaration>;
+
+function declaredBy(network: (p: Params) => void): Declared {
+  const p = denseParams();
+  network(p);
+  return p.declared;
+}
+
+/** Every parameter of an autoencoder. */
+export function vaeParameters(config: VaeConfig): Declared {
+  const side = vaeFactor(config);
+  return declaredBy((p) => {
+    vaeEncoder(p, config, input("image", [1, config.inChannels, side, side]));
+    vaeDecoder(p, config, input("latents", [1, config.latentChannels, 1, 1]));
+  });
+}
+
+/** Every parameter of a text encoder, the table of tokens included. */
+export function textParameters(config: ClipTextConfig): Declared {
+  const ids = input("ids", [1, config.maxPositions], "int");
+  return declaredBy((p) => clipTextEncoder(p, config, tokenEmbedding(p, config, ids)));
+}
+
+/** Every parameter of a UNet. */
+export function unetParameters(config: UNetConfig): Declared {
+  const side = 2 ** (config.blocks.length - 1);
+  const x = input("x", [1, config.inChannels, side, side]);
+  const context = input("context", [1, 1, config.crossAttentionDim]);
+  return declaredBy((p) => unet(p, config, { x, t: input("t", [1]), context }));
 }

@@ -3,9 +3,8 @@ import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { checkGroups } from "../modelConfig.js";
 import { findVae, readWeights } from "../reference.js";
 import type { TaskContext } from "../task.js";
-import { initialWeights, type Weights } from "../weights.js";
+import { initialWeights, vaeParameters, type Weights } from "../weights.js";
 import type { AutoencoderConfig } from "./config.js";
-import { vaeParameters } from "./trainer.js";
 
 /** An autoencoder to begin with. */
 export interface StartingPoint {

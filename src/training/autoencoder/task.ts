@@ -5,10 +5,10 @@ import { type VaeConfig, vaeFactor } from "../../models/vae/config.js";
 import { decoderGraph, encoderGraph } from "../../pipelines/graphs.js";
 import { sliceBatch } from "../../tensor/elementwise.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
-import { check } from "../../util/errors.js";
+import { opening } from "../../util/opening.js";
 import { openData } from "../data/open.js";
 import type { BatchSource } from "../data/types.js";
-import { learned, overBatches, stored } from "../learner.js";
+import { checkSizes, learned, overBatches, stored } from "../learner.js";
 import { normal, randomFor } from "../random.js";
 import type { Sample, Task, TaskContext, TaskKind } from "../task.js";
 import type { Weights } from "../weights.js";
@@ -29,57 +29,40 @@ export const autoencoder: TaskKind<AutoencoderConfig> = {
  * `config.from` names. The metrics of a step are loss, l1, psnr in dB, kl...; its product is an
  * AutoencoderKL in `vae/`. Throws what data and checkpoint do.
  */
-export async function openAutoencoder(
-  config: AutoencoderConfig,
-  context: TaskContext,
-): Promise<Task> {
-  const { model, weights } = await startingPoint(config, context);
-  const data = await openData(config.data, { ...context, ...config });
-  checkSizes(data, model);
-  const trainer = await autoencoderTrainer(config, context.engine.training, model, weights);
-  let lastBatch: readonly string[] = [];
-
-  return {
-    examplesPerStep: config.batchSize * config.accumulate,
-    get skipped() {
-      return data.skipped;
-    },
-    get lastBatch() {
-      return lastBatch;
-    },
-    async step(step) {
-      const batches = { data, step, count: config.accumulate };
-      const { metrics, names } = await overBatches(batches, ({ images }, index) => {
-        const shape = latentShape(images, model);
-        return trainer.run(step, images, normal(randomFor(config.seed, "posterior", index), shape));
-      });
-      lastBatch = names;
-      return { ...metrics, ...(await trainer.update(step)), loss: metrics.loss! };
-    },
-    save: trainer.save,
-    restore: trainer.restore,
-    async export(folder) {
-      const scaled = await measured(config, context, model, await learned(trainer.store), data);
-      await context.platform.files.makeFolder(folder);
-      await writeComponent(context.platform.files, `${folder}/vae`, scaled, config.dtype);
-    },
-    samples: async () => reconstructions(context, model, await learned(trainer.store), data),
-    async [Symbol.asyncDispose]() {
-      await trainer[Symbol.asyncDispose]();
-      await data[Symbol.asyncDispose]();
-    },
-  };
-}
-
-function checkSizes({ sizes }: BatchSource, model: VaeConfig): void {
-  const f = vaeFactor(model);
-  const odd = sizes.find(([width, height]) => width % f !== 0 || height % f !== 0);
-  check(
-    odd === undefined,
-    "bad-argument",
-    `data: pictures of ${odd?.join("x")} do not divide into latents of ${f}x${f} pixels. ` +
-      `Set data's resolution and crop to multiples of ${f}.`,
-  );
+export function openAutoencoder(config: AutoencoderConfig, context: TaskContext): Promise<Task> {
+  return opening(async (use) => {
+    const { model, weights } = await startingPoint(config, context);
+    const data = use(await openData(config.data, { ...context, ...config }));
+    checkSizes(data, vaeFactor(model));
+    const trainer = use(await autoencoderTrainer(config, context.engine.training, model, weights));
+    let lastBatch: readonly string[] = [];
+    return {
+      examplesPerStep: config.batchSize * config.accumulate,
+      get skipped() {
+        return data.skipped;
+      },
+      get lastBatch() {
+        return lastBatch;
+      },
+      async step(step: number) {
+        const batches = { data, step, count: config.accumulate };
+        const { metrics, names } = await overBatches(batches, ({ images }, index) => {
+          const random = randomFor(config.seed, "posterior", index);
+          return trainer.run(step, images, normal(random, latentShape(images, model)));
+        });
+        lastBatch = names;
+        return { ...metrics, ...(await trainer.update(step)), loss: metrics.loss! };
+      },
+      save: trainer.save,
+      restore: trainer.restore,
+      async export(folder: string) {
+        const { platform } = context;
+        const scaled = await measured(config, context, model, await learned(trainer.store), data);
+        await writeComponent(platform.files, `${folder}/vae`, scaled, config.dtype);
+      },
+      samples: async () => reconstructions(context, model, await learned(trainer.store), data),
+    };
+  });
 }
 
 function latentShape({ shape }: Tensor, model: VaeConfig): number[] {

@@ -9,8 +9,9 @@ import {
   STEPS,
 } from "../../../test/training/support.js";
 import { SD_VAE, type VaeConfig } from "../../models/vae/config.js";
+import { vaeParameters } from "../weights.js";
 import type { AutoencoderLossConfig } from "./config.js";
-import { type AutoencoderSettings, autoencoderTrainer, vaeParameters } from "./trainer.js";
+import { type AutoencoderSettings, autoencoderTrainer } from "./trainer.js";
 
 const MODEL: VaeConfig = {
   ...SD_VAE,

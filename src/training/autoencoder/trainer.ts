@@ -1,8 +1,6 @@
 import { input } from "../../graph/ops.js";
 import { type VaeConfig, vaeFactor } from "../../models/vae/config.js";
-import { vaeDecoder, vaeEncoder } from "../../models/vae/model.js";
 import { denseParams } from "../../nn/layers.js";
-import type { RootParams } from "../../nn/params.js";
 import { learningRateAt } from "../../optim/index.js";
 import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runtime/training.js";
 import type { Tensor } from "../../tensor/tensor.js";
@@ -18,7 +16,7 @@ import {
   storeOptions,
 } from "../learner.js";
 import type { TaskState } from "../task.js";
-import type { Weights } from "../weights.js";
+import { vaeParameters, type Weights } from "../weights.js";
 import type { AutoencoderConfig } from "./config.js";
 import { autoencoderLoss } from "./loss.js";
 
@@ -41,15 +39,6 @@ export interface AutoencoderTrainer extends AsyncDisposable {
   update(step: number): Promise<{ gradientNorm: number; learningRate: number }>;
   save(): Promise<TaskState>;
   restore(state: TaskState): Promise<void>;
-}
-
-/** Every parameter of an autoencoder, as its layers declare them. */
-export function vaeParameters(config: VaeConfig): RootParams["declared"] {
-  const p = denseParams();
-  const side = vaeFactor(config);
-  vaeEncoder(p, config, input("image", [1, config.inChannels, side, side]));
-  vaeDecoder(p, config, input("latents", [1, config.latentChannels, 1, 1]));
-  return p.declared;
 }
 
 /** Starts to train an autoencoder from `start`, its weights by name. */

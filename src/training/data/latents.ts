@@ -40,8 +40,6 @@ export interface LatentCache {
   readonly size: number;
   /** The captions of all of them, in no special order. */
   readonly captions: readonly string[];
-  /** Every different caption. */
-  readonly captions: ReadonlySet<string>;
   /** Pictures that could not be read, and why. */
   readonly skipped: ReadonlyMap<string, string>;
   /** Batches of it, in the order that the source itself would have. */
@@ -183,7 +181,6 @@ function openCache(folder: string, files: readonly (readonly [Bucket, CacheFile]
     folder,
     size: full.reduce((n, { rows }) => n + rows.length, 0),
     captions: full.flatMap(({ captions }) => captions),
-    captions: new Set(full.flatMap(({ captions }) => captions)),
     skipped,
     batches: (order) => latentBatches(full, skipped, order),
   };

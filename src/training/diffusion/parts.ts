@@ -1,0 +1,212 @@
+import {
+  checkFit,
+  familyOf,
+  loadTextEncoder,
+  type ModelFiles,
+  readTokenizer,
+  type TokenizerFiles,
+  tokenizerFiles,
+  tokenizerOf,
+} from "../../checkpoints/index.js";
+import type { PredictionType } from "../../diffusion/index.js";
+import type { ClipTextConfig } from "../../models/clip/config.js";
+import type { UNetConfig } from "../../models/unet/config.js";
+import type { VaeConfig } from "../../models/vae/config.js";
+import { CAPTION_TOKENS, captionMerges } from "../../postcards/index.js";
+import type { StoredTensors } from "../../tensor/stored.js";
+import { clipTokenizerFiles, type Tokenizer } from "../../text/index.js";
+import { check } from "../../util/errors.js";
+import { stored } from "../learner.js";
+import { checkUNet } from "../modelConfig.js";
+import { findModel, findVae, openFolder } from "../reference.js";
+import type { TaskContext } from "../task.js";
+import { initialWeights, textParameters, unetParameters } from "../weights.js";
+import type { DiffusionConfig, NewModelConfig, NoiseConfig } from "./config.js";
+
+/** A network to begin with. */
+export interface Network<C> {
+  readonly config: C;
+  readonly weights: StoredTensors;
+}
+
+/** A model to begin with: the networks, and everything that its folder says besides. */
+export interface DiffusionParts {
+  readonly name: string;
+  readonly unet: Network<UNetConfig>;
+  readonly text: Network<ClipTextConfig>;
+  readonly vae: Network<VaeConfig>;
+  readonly tokenizer: Tokenizer;
+  readonly tokenizerFiles: TokenizerFiles;
+  /** scheduler_config.json, with what the network will predict. */
+  readonly scheduler: ModelFiles["scheduler"] & { readonly _class_name: string };
+  readonly prediction: PredictionType;
+}
+
+/** The checkpoint that the config names, or a new model with weights from its seed. */
+export async function diffusionParts(
+  config: Pick<DiffusionConfig, "from" | "model" | "prediction" | "seed" | "text">,
+  context: TaskContext,
+): Promise<DiffusionParts> {
+  const { from, model } = config;
+  check(
+    (from === undefined) !== (model === undefined),
+    "bad-argument",
+    'settings: expected one of "from" (a checkpoint to go on with) and "model" (a new one), ' +
+      `got ${from === undefined ? "neither" : "both"}.`,
+  );
+  const parts =
+    from !== undefined
+      ? await partsOfCheckpoint(from, config.prediction, context)
+      : await newParts(model!, config, context);
+  checkFit(parts.name, parts.unet.config, parts.vae.config, parts.text.config);
+  const { inChannels } = parts.unet.config;
+  check(
+    inChannels === parts.vae.config.latentChannels,
+    "unsupported",
+    `${parts.name}: the UNet takes ${inChannels} channels, as inpainting models do. Tintype trains ` +
+      "models that make pictures from text alone.",
+  );
+  return parts;
+}
+
+async function partsOfCheckpoint(
+  from: string,
+  prediction: PredictionType | undefined,
+  context: TaskContext,
+): Promise<DiffusionParts> {
+  const found = await findModel(from, context);
+  const known = found.prediction === "probe" ? undefined : found.prediction;
+  const told = prediction ?? known;
+  check(
+    told !== undefined,
+    "bad-argument",
+    `${from}: nothing in its files says what the network predicts. Set "prediction": "epsilon", or ` +
+      '"v_prediction" for the 768-pixel models of Stable Diffusion 2.',
+  );
+  const files = await tokenizerFiles(found.tokenizer);
+  const className = found.scheduler._class_name;
+  return {
+    ...found,
+    tokenizer: tokenizerOf(found.name, files, found.text.config.maxPositions),
+    tokenizerFiles: files,
+    scheduler: {
+      ...found.scheduler,
+      _class_name: typeof className === "string" ? className : "DDIMScheduler",
+      prediction_type: told,
+    },
+    prediction: told,
+  };
+}
+
+async function newParts(
+  model: NewModelConfig,
+  {
+    prediction = "epsilon",
+    seed,
+    text: training,
+  }: Pick<DiffusionConfig, "prediction" | "seed" | "text">,
+  context: TaskContext,
+): Promise<DiffusionParts> {
+  const vae = await findVae(model.vae, context);
+  const text = await textEncoder(model, seed, training.train, context);
+  const { weights: _, config } = text;
+  const tokenizer = tokenizerOf("tokenizer", text.tokenizerFiles, config.maxPositions);
+  const unet: UNetConfig = {
+    ...model.unet,
+    inChannels: vae.config.latentChannels,
+    outChannels: vae.config.latentChannels,
+    crossAttentionDim: config.hiddenSize,
+  };
+  checkUNet("model.unet", unet);
+  return {
+    name: "the new model",
+    unet: { config: unet, weights: stored(initialWeights(unetParameters(unet).values(), seed)) },
+    text,
+    vae,
+    tokenizer,
+    tokenizerFiles: text.tokenizerFiles,
+    scheduler: schedulerJson(model.noise, prediction),
+    prediction,
+  };
+}
+
+/** The text encoder of a folder, or a new one for a tokenizer. */
+async function textEncoder(
+  { text, tokenizer }: NewModelConfig,
+  seed: number,
+  train: boolean,
+  context: TaskContext,
+): Promise<Network<ClipTextConfig> & { readonly tokenizerFiles: TokenizerFiles }> {
+  if (typeof text === "string") {
+    const found = await loadTextEncoder(await openFolder(text, context));
+    return { ...found.text, tokenizerFiles: found.tokenizer };
+  }
+  check(
+    train,
+    "bad-argument",
+    'model.text: a new text encoder knows nothing. Set "text": { "train": true }, or name a folder.',
+  );
+  const files = await tokenizerNamed(tokenizer, context);
+  const { vocabSize, maxLength } = tokenizerOf("tokenizer", files, text.maxPositions);
+  const config = { ...text, vocabSize, maxPositions: maxLength };
+  const weights = stored(initialWeights(textParameters(config).values(), seed));
+  return { config, weights, tokenizerFiles: files };
+}
+
+/** Files of the tokenizer in a folder, or of the one that postcards have. */
+export async function tokenizerNamed(
+  name: string | undefined,
+  context: TaskContext,
+): Promise<TokenizerFiles> {
+  check(
+    name !== undefined,
+    "bad-argument",
+    'model.tokenizer: name a folder that has a "tokenizer" folder in it, or "postcards".',
+  );
+  if (name === "postcards") return { ...clipTokenizerFiles(captionMerges(), CAPTION_TOKENS) };
+  const folder = await openFolder(name, context);
+  return await readTokenizer(folder, await folder.list());
+}
+
+/** A scheduler that every program knows, for noise as it was in training. */
+function schedulerJson(
+  noise: NoiseConfig,
+  prediction: PredictionType,
+): DiffusionParts["scheduler"] {
+  return {
+    _class_name: "DDIMScheduler",
+    beta_end: noise.betaEnd,
+    beta_schedule: noise.schedule,
+    beta_start: noise.betaStart,
+    clip_sample: false,
+    num_train_timesteps: noise.timesteps,
+    prediction_type: prediction,
+    rescale_betas_zero_snr: noise.zeroTerminalSnr,
+    set_alpha_to_one: false,
+    steps_offset: 1,
+    timestep_spacing: noise.zeroTerminalSnr ? "trailing" : "leading",
+  };
+}
+
+/** The parts as files in memory, with other weights of what was trained. */
+export function modelFiles(
+  parts: DiffusionParts,
+  trained: { readonly unet: StoredTensors; readonly text: StoredTensors },
+): ModelFiles {
+  const { unet, text, vae } = parts;
+  const file = "the model in training";
+  const fileKey = (name: string): string => name;
+  return {
+    family: familyOf(unet.config, vae.config, text.config),
+    name: file,
+    unet: { config: unet.config, weights: trained.unet, file, fileKey },
+    text: { config: text.config, weights: trained.text, file, fileKey },
+    vae: { config: vae.config, weights: vae.weights, file, fileKey },
+    tokenizer: parts.tokenizerFiles,
+    scheduler: parts.scheduler,
+    prediction: parts.prediction,
+    predictionSource: "the training's settings",
+    ignored: [],
+    problems: [],
+  };
+}

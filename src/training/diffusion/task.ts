@@ -1,0 +1,109 @@
+import { writeModelFolder } from "../../checkpoints/index.js";
+import { opening } from "../../util/opening.js";
+import { learned, overBatches } from "../learner.js";
+import { integers, normal, randomFor } from "../random.js";
+import { readWeights } from "../reference.js";
+import type { Task, TaskContext, TaskKind } from "../task.js";
+import { below, type Weights } from "../weights.js";
+import { type CaptionEncoder, openCaptions } from "./captions.js";
+import { type DiffusionConfig, diffusionSchema } from "./config.js";
+import { type Examples, openExamples } from "./examples.js";
+import { withOffset } from "./noise.js";
+import { type DiffusionParts, diffusionParts } from "./parts.js";
+import { samplePictures } from "./sampling.js";
+import { type DiffusionBatch, diffusionTrainer } from "./trainer.js";
+
+/** Training of a latent diffusion model. */
+export const diffusion: TaskKind<DiffusionConfig> = {
+  name: "diffusion",
+  schema: diffusionSchema,
+  open: openDiffusion,
+};
+
+/**
+ * Opens the training of a latent diffusion model: a new one, or the checkpoint that `config.from`
+ * names. The metrics of a step are loss and mse, its product is a whole diffusers folder. Throws
+ * what data and checkpoints do.
+ */
+export function openDiffusion(config: DiffusionConfig, context: TaskContext): Promise<Task> {
+  return opening(async (use) => {
+    const parts = await diffusionParts(config, context);
+    const examples = use(await openExamples(config, context, parts));
+    const captions = use(await openCaptions(config, context, parts, examples));
+    const trainer = use(await diffusionTrainer(config, context.engine.training, parts));
+    let lastBatch: readonly string[] = [];
+    return {
+      examplesPerStep: config.batchSize * config.accumulate,
+      get skipped() {
+        return examples.skipped;
+      },
+      get lastBatch() {
+        return lastBatch;
+      },
+      async step(step: number) {
+        const batches = { data: examples, step, count: config.accumulate };
+        const { metrics, names } = await overBatches(batches, async (batch, index) =>
+          trainer.run(await drawn(config, trainer.timesteps, captions, batch, index)),
+        );
+        lastBatch = names;
+        return { ...metrics, ...(await trainer.update(step)), loss: metrics.loss! };
+      },
+      save: trainer.save,
+      restore: trainer.restore,
+      export: async (folder: string) =>
+        writeProduct(config, context, parts, await learned(trainer.store), folder),
+      samples: async () =>
+        samplePictures(config, context.engine, parts, await learned(trainer.store)),
+    };
+  });
+}
+
+/** A batch with all that is random about it, which follows from the run's seed and its index. */
+async function drawn(
+  config: DiffusionConfig,
+  timesteps: number,
+  encoder: CaptionEncoder,
+  { moments, captions }: Examples,
+  index: number,
+): Promise<DiffusionBatch> {
+  const random = (purpose: string) => randomFor(config.seed, purpose, index);
+  const [batch, channels, h, w] = moments.shape as [number, number, number, number];
+  const shape = [batch, channels / 2, h, w];
+  const noise = normal(random("noise"), shape);
+  const offsets = normal(random("offset noise"), [batch, channels / 2, 1, 1]);
+  const dropped = random("caption dropout").rand(batch);
+  const told = captions.map((caption, i) =>
+    config.conditioning === "none" || dropped[i]! < config.captionDropout ? "" : caption,
+  );
+  return {
+    moments,
+    draw: normal(random("posterior"), shape),
+    noise: config.offsetNoise > 0 ? withOffset(noise, offsets, config.offsetNoise) : noise,
+    t: integers(random("timesteps"), batch, timesteps),
+    text: await encoder.encode(told),
+  };
+}
+
+async function writeProduct(
+  { dtype }: DiffusionConfig,
+  { platform }: TaskContext,
+  parts: DiffusionParts,
+  trained: Weights,
+  folder: string,
+): Promise<void> {
+  const { unet, text, vae, tokenizer, scheduler } = parts;
+  const own = below(trained, "text_encoder");
+  const [start, end] = tokenizer.encode("").ids;
+  const model = {
+    unet: { config: unet.config, weights: below(trained, "unet") },
+    text: {
+      config: text.config,
+      weights: own.size > 0 ? own : await readWeights(text.weights),
+      tokenizer: parts.tokenizerFiles,
+      tokens: { start: start!, end: end! },
+    },
+    vae: { config: vae.config, weights: await readWeights(vae.weights) },
+    scheduler,
+  };
+  await writeModelFolder(platform.files, folder, model, dtype);
+}
