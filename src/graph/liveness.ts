@@ -16,6 +16,19 @@ export function engineOrder(outputs: readonly Value[]): readonly Value[] {
   );
 }
 
+/**
+ * Outputs in the order that lets an engine forget soonest: as it begins with the last one, those that
+ * are furthest from the inputs come first. Gradients are then worked out from the last layer's to the
+ * first's, each as soon as it can be.
+ */
+export function deepestFirst(outputs: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> {
+  const depths = new Map<Value, number>();
+  for (const v of topological([...outputs.values()], sources)) {
+    depths.set(v, 1 + sources(v).reduce((n, x) => Math.max(n, depths.get(x)!), 0));
+  }
+  return new Map([...outputs].sort(([, a], [, b]) => depths.get(b)! - depths.get(a)!));
+}
+
 /** What a result is made from, where gradients of compositions are not one kernel. */
 function sources(v: Value): readonly Value[] {
   return isOp(v, "composite") && v.attrs.name.endsWith("Grad") ? [v.attrs.expansion] : v.inputs;
