@@ -163,6 +163,35 @@ test.each<[string, unknown, string]>([
   expect(refusal(json)).toBe(`config.json: ${message}`);
 });
 
+test("what may be one of several kinds is told of, filled in and suggested for", () => {
+  const layers = v.strictObject({
+    width: batchSizeSchema(8),
+    depth: batchSizeSchema(2),
+  });
+  const either = v.strictObject({
+    text: v.union([v.string(), layers]),
+    at: v.union([v.array(layers), layers]),
+  });
+  const say = (json: unknown): string => {
+    try {
+      return JSON.stringify(resolveConfig(either, json, "c").json);
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  expect(say({ text: "a", at: {} })).toBe('{"text":"a","at":{"width":8,"depth":2}}');
+  expect(say({ text: {}, at: [{ width: 1 }] })).toBe(
+    '{"text":{"width":8,"depth":2},"at":[{"width":1,"depth":2}]}',
+  );
+  expect(say({ text: 7, at: {} })).toBe("c: text: expected text or an object { ... }, got 7.");
+  expect(say({ text: { widht: 3 }, at: {} })).toBe(
+    'c: unknown key "text.widht": did you mean "text.width"? Keys of "text": width, depth.',
+  );
+  expect(say({ text: { width: "wide" }, at: {} })).toBe(
+    'c: text.width: expected a whole number from 1 to 65536, got "wide".',
+  );
+});
+
 test("all mistakes are told at once", () => {
   expect(refusal({ steps: 0, sed: 1, clip: "no" })).toBe(
     [

@@ -53,7 +53,8 @@ export function oneOf<const W extends readonly string[]>(words: W): ConfigSchema
 export function parseConfig<T>(schema: ConfigSchema<T>, json: unknown, where: string): T {
   const result = v.safeParse(schema, json);
   if (result.success) return result.output;
-  const problems = result.issues.map((issue) => `${where}: ${problemOf(schema, json, issue)}`);
+  const issues = result.issues.flatMap(innerIssues);
+  const problems = issues.map((issue) => `${where}: ${problemOf(schema, json, issue)}`);
   throw new TintypeError("bad-argument", [...new Set(problems)].join("\n"));
 }
 
@@ -78,14 +79,15 @@ function withDefaults(schema: AnySchema, json: unknown): unknown {
   const value = json === undefined ? schema.default : json;
   if (value === undefined || value === null) return value;
   if (schema.wrapped !== undefined) return withDefaults(schema.wrapped, value);
-  const [first] = alternatives(schema, value);
-  if (first?.entries !== undefined) {
-    const rows = Object.entries(first.entries).map(([key, inner]) => {
+  const fitting = alternatives(schema, value);
+  const { entries } = fitting.find((s) => s.entries !== undefined) ?? {};
+  if (entries !== undefined && typeof value === "object" && !Array.isArray(value)) {
+    const rows = Object.entries(entries).map(([key, inner]) => {
       return [key, withDefaults(inner, Reflect.get(Object(value), key))] as const;
     });
     return Object.fromEntries(rows.filter(([, inner]) => inner !== undefined));
   }
-  const { item } = first ?? {};
+  const { item } = fitting.find((s) => s.item !== undefined) ?? {};
   if (item !== undefined && Array.isArray(value)) return value.map((v) => withDefaults(item, v));
   return value;
 }
@@ -94,6 +96,17 @@ function withDefaults(schema: AnySchema, json: unknown): unknown {
 export function showValue(value: unknown): string {
   const text = JSON.stringify(value) ?? "nothing";
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** Of a value that fits none of several schemas: what is wrong inside, where one nearly fits. */
+function innerIssues(issue: v.BaseIssue<unknown>): v.BaseIssue<unknown>[] {
+  const inside = (issue.issues ?? []).filter(({ path }) => path !== undefined);
+  if (issue.type !== "union" || inside.length === 0) return [issue];
+  const outer = issue.path ?? [];
+  return inside.flatMap((inner) => {
+    const path = [...outer, ...inner.path!] as typeof inner.path;
+    return innerIssues({ ...inner, path });
+  });
 }
 
 function problemOf(schema: AnySchema, json: unknown, issue: v.BaseIssue<unknown>): string {
@@ -144,7 +157,8 @@ function expectedOf({ message, expected, type }: v.BaseIssue<unknown>): string {
     const quoted = words.map((word) => `"${word}"`);
     return quoted.join(", ").replace(/, ([^,]*)$/, " or $1");
   }
-  return WORDS[expected] ?? expected.replace(/\w+/g, (word) => WORDS[word] ?? word);
+  const kinds = expected.replace(/^\((.*)\)$/, "$1").split(" | ");
+  return kinds.map((kind) => WORDS[kind] ?? kind).join(" or ");
 }
 
 const WORDS: Readonly<Record<string, string>> = {
