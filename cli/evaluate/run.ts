@@ -103,7 +103,7 @@ const whole = ({ done, total }: EvaluationProgress): string => `${Math.floor(don
 /** Fresh pictures beside so many prompts: enough to trust the numbers, few for a quick look. */
 function freshCounts(prompts: number): { readonly judge: number; readonly autoencoder: number } {
   return {
-    judge: Math.min(2000, Math.max(64, 10 * prompts)),
+    judge: Math.min(2000, Math.max(40, 10 * prompts)),
     autoencoder: Math.min(128, Math.max(8, prompts)),
   };
 }

@@ -93,7 +93,8 @@ function sceneCheck(
   { scene }: Answers,
 ): Check[] {
   if (said === undefined) return [];
-  const seen = SCENE_QUESTIONS[question][scene[question]]!;
+  const answer = SCENE_QUESTIONS[question][scene[question]]!;
+  const seen = answer === "none" ? "no" : answer;
   const what = question === "moon" ? " moon" : "";
   return [{ attribute: question, said: said + what, seen: seen + what, right: said === seen }];
 }

@@ -12,8 +12,8 @@ import { freshChecks, freshScenes } from "./fresh.js";
 import type { Judge } from "./judge/read.js";
 import { psnr, ssim } from "./pictureQuality.js";
 
-/** How a model is measured. */
-export interface EvaluationOptions {
+/** How pictures are made for prompts and looked at. */
+export interface PromptOptions {
   /** Prompts, a picture each, at least 2. */
   readonly prompts: number;
   /** Picture k is drawn with seed + k; 0 by default. */
@@ -23,10 +23,14 @@ export interface EvaluationOptions {
   readonly sampler?: string | undefined;
   /** Pictures at once; 8 by default. */
   readonly batchSize?: number | undefined;
-  /** Freshly painted pictures that the judge and the autoencoder are measured on, at least 2. */
-  readonly fresh?: { readonly judge: number; readonly autoencoder: number } | undefined;
   readonly paint: (scene: Scene) => Picture;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** How a model is measured. */
+export interface EvaluationOptions extends PromptOptions {
+  /** Freshly painted pictures that the judge and the autoencoder are measured on. */
+  readonly fresh?: { readonly judge: number; readonly autoencoder: number } | undefined;
 }
 
 /** A picture that was made for a prompt, and what is right about it. */
@@ -39,16 +43,11 @@ export interface EvaluatedPicture {
   readonly checks: readonly Check[];
 }
 
-/** What was measured. */
-export interface Evaluation {
+/** What was measured on prompts. */
+export interface PromptResults {
   readonly accuracy: Accuracy;
-  /** The judge's own, on freshly painted pictures, about everything in them. */
-  readonly judge: Accuracy;
   /** Squared Frechet distance of the judge's features, generated against painted pictures. */
   readonly frechet: number;
-  /** Of the autoencoder on freshly painted pictures, in dB; the mean over pictures. */
-  readonly psnr: number;
-  readonly ssim: number;
   readonly pictures: readonly EvaluatedPicture[];
   readonly settings: {
     readonly seed: bigint;
@@ -60,6 +59,15 @@ export interface Evaluation {
   readonly secondsPerPicture: number;
 }
 
+/** What was measured. */
+export interface Evaluation extends PromptResults {
+  /** The judge's own accuracy, on freshly painted pictures, about everything in them. */
+  readonly judge: Accuracy;
+  /** Of the autoencoder on freshly painted pictures, in dB; the mean over pictures. */
+  readonly psnr: number;
+  readonly ssim: number;
+}
+
 /** How far an evaluation is. */
 export interface EvaluationProgress {
   readonly stage: "generate" | "judge" | "autoencoder";
@@ -69,41 +77,51 @@ export interface EvaluationProgress {
 
 const AT_ONCE = 8;
 
+type Progressing<T> = AsyncGenerator<EvaluationProgress, T, undefined>;
+
 /**
- * Measures a model on prompts with combinations that no training scene has: makes a picture for
- * each, and asks the judge what is in it. Yields on the way. Throws "bad-argument" for settings out
- * of range and what the pipeline does.
+ * Measures a model on prompts with combinations that no training scene has, then the judge and the
+ * autoencoder on freshly painted pictures. Yields on the way. Throws "bad-argument" for settings out
+ * of range, and what the pipeline does.
  */
 export async function* evaluate(
   model: DiffusionModel,
   judge: Judge,
   options: EvaluationOptions,
-): AsyncGenerator<EvaluationProgress, Evaluation, undefined> {
-  const { prompts: count, paint, signal } = options;
+): Progressing<Evaluation> {
+  const { fresh = { judge: 1000, autoencoder: 64 } } = options;
+  const results = yield* evaluatePrompts(model, judge, options);
+  const own = yield* judgeItself(judge, fresh.judge, options);
+  return { ...results, judge: own, ...(yield* autoencode(model, fresh.autoencoder, options)) };
+}
+
+/** Makes a picture for each prompt, and asks the judge what is in it. Yields and throws as `evaluate`. */
+export async function* evaluatePrompts(
+  model: DiffusionModel,
+  judge: Judge,
+  options: PromptOptions,
+): Progressing<PromptResults> {
+  const { prompts: count, paint } = options;
   check(count >= 2, "bad-argument", `prompts: expected at least 2, got ${count}.`);
   const prompts = evaluationPrompts(count);
-  const made = yield* generate(model, prompts, options);
-  const painted = prompts.map(({ scene }) => paint(scene));
+  const { pictures, settings, seconds } = yield* generate(model, prompts, options);
   const side = judge.config.sampleSize;
-  const seen = await judge.judge(made.pictures.map((picture) => sized(picture, side)));
+  const seen = await judge.judge(pictures.map((picture) => sized(picture, side)));
+  const painted = prompts.map(({ scene }) => paint(scene));
   const { features } = await judge.judge(painted);
-  const fresh = options.fresh ?? { judge: 1000, autoencoder: 64 };
-  const own = yield* judgeItself(judge, fresh.judge, options);
-  const { settings } = made;
+  const checks = prompts.map(({ expected }, i) => checksOf(expected, seen.answers[i]!));
   return {
-    accuracy: accuracyOf(prompts.map(({ expected }, i) => checksOf(expected, seen.answers[i]!))),
-    judge: own,
+    accuracy: accuracyOf(checks),
     frechet: frechetDistance(gaussianOf(seen.features), gaussianOf(features)),
-    ...(yield* autoencode(model, fresh.autoencoder, paint, signal)),
-    pictures: prompts.map(({ prompt, expected }, i) => ({
+    pictures: prompts.map(({ prompt }, i) => ({
       prompt,
       seed: settings.seed + BigInt(i),
-      picture: made.pictures[i]!,
+      picture: pictures[i]!,
       painted: painted[i]!,
-      checks: checksOf(expected, seen.answers[i]!),
+      checks: checks[i]!,
     })),
     settings,
-    secondsPerPicture: made.seconds / count,
+    secondsPerPicture: seconds / count,
   };
 }
 
@@ -123,17 +141,15 @@ async function* judgeItself(
   return accuracyOf(checks);
 }
 
-type Progressing<T> = AsyncGenerator<EvaluationProgress, T, undefined>;
-
 async function* generate(
   model: DiffusionModel,
   prompts: readonly EvaluationPrompt[],
-  options: EvaluationOptions,
-): Progressing<{ pictures: Picture[]; settings: Evaluation["settings"]; seconds: number }> {
+  options: PromptOptions,
+): Progressing<{ pictures: Picture[]; settings: PromptResults["settings"]; seconds: number }> {
   const { seed = 0n, steps, guidanceScale, sampler, signal, batchSize = AT_ONCE } = options;
   const total = prompts.length;
   const pictures: Picture[] = [];
-  let settings: Evaluation["settings"] | undefined;
+  let settings: PromptResults["settings"] | undefined;
   let milliseconds = 0;
   while (pictures.length < total) {
     const done = pictures.length;
@@ -162,8 +178,7 @@ async function* generate(
 async function* autoencode(
   model: DiffusionModel,
   total: number,
-  paint: EvaluationOptions["paint"],
-  signal: AbortSignal | undefined,
+  { paint, signal }: EvaluationOptions,
 ): Progressing<{ psnr: number; ssim: number }> {
   const sums = { psnr: 0, ssim: 0 };
   for (let done = 0; done < total; ) {

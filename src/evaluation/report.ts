@@ -49,7 +49,7 @@ export function htmlReport(evaluation: Evaluation, options: ReportOptions): stri
 <meta name="viewport" content="width=device-width">
 <title>${escaped(options.model)}: evaluation</title>
 <style>${STYLE}</style>
-<h1>${escaped(options.model)}</h1>
+<h1>${escaped(options.model.split(/[\\/]/).at(-1)!)}</h1>
 <p>Prompts with combinations that no training scene has, a picture for each, and what a judge sees
 in it. The judge is a classifier that was trained on painted pictures alone; its own column says how
 often it is right about fresh ones.</p>
