@@ -1,3 +1,5 @@
+const MICRO: string = new URL("../golden/models/micro", import.meta.url).pathname;
+
 /** Trainings of each kind that take a few seconds. */
 export const TINY = {
   autoencoder: {
@@ -16,6 +18,17 @@ export const TINY = {
     samples: { every: 5 },
     threads: 1,
     scaleBatches: 1,
+  },
+  diffusion: {
+    data: { kind: "postcards", crop: 64 },
+    batchSize: 2,
+    steps: 8,
+    from: MICRO,
+    text: { train: true },
+    checkpoints: { every: 2 },
+    samples: { every: 5, prompts: ["a red house"] },
+    sampling: { steps: 2 },
+    threads: 1,
   },
 } as const;
 
