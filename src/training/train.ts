@@ -62,7 +62,7 @@ export async function* train<C extends RunConfig>(
   const { signal } = context;
   await using run = await openRun(kind, config, options);
   await using engine = options.startEngine(run.config);
-  await using task = await openTask(kind, run, { ...context, engine });
+  await using task = await openOrDiscard(kind, run, { ...context, engine });
   await using record = await openRecord({
     platform: context.platform,
     run: run.path,
@@ -124,6 +124,20 @@ async function openTask<C extends RunConfig>(
     return task;
   } catch (error) {
     await task[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Opens the task of a run; a new run that cannot begin goes away. */
+async function openOrDiscard<C extends RunConfig>(
+  kind: TaskKind<C>,
+  run: RunFolder<C>,
+  context: TaskContext,
+): Promise<Task> {
+  try {
+    return await openTask(kind, run, context);
+  } catch (error) {
+    await run.discard();
     throw error;
   }
 }

@@ -18,6 +18,8 @@ export interface RunFolder<C> extends ResolvedConfig<C>, AsyncDisposable {
   readonly path: string;
   /** Where the run goes on from; undefined at its beginning. */
   readonly checkpoint: Checkpoint | undefined;
+  /** Of a new run that could not begin: leaves no trace of it. */
+  discard(): Promise<void>;
 }
 
 interface Where {
@@ -45,7 +47,22 @@ export async function createRun<C extends RunConfig>(
     await release(lock);
     throw error;
   }
-  return { config, json, path, checkpoint: undefined, [Symbol.asyncDispose]: () => release(lock) };
+  const { files } = platform;
+  let discarded = false;
+  return {
+    config,
+    json,
+    path,
+    checkpoint: undefined,
+    async discard() {
+      await files.remove(`${path}/${CONFIG}`);
+      discarded = true;
+    },
+    async [Symbol.asyncDispose]() {
+      await release(lock);
+      if (discarded && (await files.list(path)).length === 0) await files.removeFolder(path);
+    },
+  };
 }
 
 /**
@@ -80,7 +97,8 @@ export async function reopenRun<C extends RunConfig>(
           "which may round otherwise.",
       );
     }
-    return { ...after, path, checkpoint, [Symbol.asyncDispose]: () => release(lock) };
+    const close = (): Promise<void> => release(lock);
+    return { ...after, path, checkpoint, discard: async () => {}, [Symbol.asyncDispose]: close };
   } catch (error) {
     await release(lock);
     throw error;
