@@ -1,4 +1,4 @@
-import type { ClipTextConfig } from "../models/clip/config.js";
+import type { ClipConfig, ClipTextConfig } from "../models/clip/config.js";
 import type { UNetConfig } from "../models/unet/config.js";
 import type { VaeConfig } from "../models/vae/config.js";
 import type { JsonObject } from "./configReader.js";
@@ -75,6 +75,51 @@ export function clipConfigJson(
     bos_token_id: tokens.start,
     eos_token_id: tokens.end,
     pad_token_id: tokens.end,
+  };
+}
+
+/** config.json of a CLIPModel; start and end are the tokenizer's token ids. */
+export function clipModelConfigJson(
+  { text, vision, projectionDim }: ClipConfig,
+  tokens: { readonly start: number; readonly end: number },
+): JsonObject {
+  const { architectures: _, ...textConfig } = clipConfigJson(text, tokens);
+  return {
+    architectures: ["CLIPModel"],
+    model_type: "clip",
+    projection_dim: projectionDim,
+    text_config: { ...textConfig, projection_dim: projectionDim },
+    vision_config: {
+      model_type: "clip_vision_model",
+      hidden_size: vision.hiddenSize,
+      intermediate_size: vision.intermediateSize,
+      num_hidden_layers: vision.layers,
+      num_attention_heads: vision.heads,
+      num_channels: 3,
+      image_size: vision.imageSize,
+      patch_size: vision.patchSize,
+      hidden_act: vision.activation,
+      layer_norm_eps: vision.layerNormEps,
+      projection_dim: projectionDim,
+    },
+  };
+}
+
+/** preprocessor_config.json of a CLIP that sees pictures of this side, in [-1,1]. */
+export function clipPreprocessorJson(side: number): JsonObject {
+  return {
+    image_processor_type: "CLIPImageProcessor",
+    do_convert_rgb: true,
+    do_resize: true,
+    size: { shortest_edge: side },
+    resample: 3, // bicubic, as Pillow numbers it
+    do_center_crop: true,
+    crop_size: { height: side, width: side },
+    do_rescale: true,
+    rescale_factor: 1 / 255,
+    do_normalize: true,
+    image_mean: [0.5, 0.5, 0.5],
+    image_std: [0.5, 0.5, 0.5],
   };
 }
 

@@ -42,4 +42,10 @@ export {
   writeText,
   writeWeights,
 } from "./writeComponent.js";
-export { type ModelToWrite, writeModelFolder, writeTextEncoder } from "./writeModel.js";
+export {
+  type ClipModelToWrite,
+  type ModelToWrite,
+  writeClipModel,
+  writeModelFolder,
+  writeTextEncoder,
+} from "./writeModel.js";

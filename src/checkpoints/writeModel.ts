@@ -1,9 +1,16 @@
-import type { ClipTextConfig } from "../models/clip/config.js";
+import type { ClipConfig, ClipTextConfig } from "../models/clip/config.js";
 import type { UNetConfig } from "../models/unet/config.js";
 import { type VaeConfig, vaeFactor } from "../models/vae/config.js";
 import type { Files } from "../platform/types.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { clipConfigJson, modelIndexJson, unetConfigJson, vaeConfigJson } from "./configJson.js";
+import {
+  clipConfigJson,
+  clipModelConfigJson,
+  clipPreprocessorJson,
+  modelIndexJson,
+  unetConfigJson,
+  vaeConfigJson,
+} from "./configJson.js";
 import type { JsonObject } from "./configReader.js";
 import type { TokenizerFiles } from "./types.js";
 import { type WeightDType, writeComponent, writeJson, writeText } from "./writeComponent.js";
@@ -49,6 +56,38 @@ export async function writeTextEncoder(
   for (const [name, content] of Object.entries(tokenizer)) {
     await writeText(files, `${folder}/tokenizer/${name}`, content);
   }
+}
+
+/** A text and an image encoder to write, with the tokenizer of the texts. */
+export interface ClipModelToWrite {
+  readonly model: NetworkToWrite<ClipConfig>;
+  readonly tokenizer: TokenizerFiles;
+  readonly tokens: { readonly start: number; readonly end: number };
+}
+
+/**
+ * Writes a CLIPModel with all that it needs into `clip/`, and its text encoder into `text_encoder/`
+ * and `tokenizer/`, where a diffusion model has it.
+ */
+export async function writeClipModel(
+  files: Files,
+  folder: string,
+  { model, tokenizer, tokens }: ClipModelToWrite,
+  dtype: WeightDType = "fp32",
+): Promise<void> {
+  const { config, weights } = model;
+  const whole = { config: clipModelConfigJson(config, tokens), weights } as const;
+  await writeComponent(files, `${folder}/clip`, { ...whole, library: "transformers" }, dtype);
+  const preprocessor = clipPreprocessorJson(config.vision.imageSize);
+  await writeJson(files, `${folder}/clip/preprocessor_config.json`, preprocessor);
+  for (const [name, content] of Object.entries(tokenizer)) {
+    await writeText(files, `${folder}/clip/${name}`, content);
+  }
+  const prefix = "text_model.";
+  const own = [...weights].filter(([name]) => name.startsWith(prefix));
+  const text = new Map(own.map(([name, value]) => [name.slice(prefix.length), value]));
+  const encoder = { config: config.text, weights: text, tokenizer, tokens };
+  await writeTextEncoder(files, folder, encoder, dtype);
 }
 
 /**

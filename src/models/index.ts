@@ -1,5 +1,7 @@
 export * from "./clip/config.js";
+export * from "./clip/dual.js";
 export * from "./clip/model.js";
+export * from "./clip/vision.js";
 export * from "./judge/config.js";
 export * from "./judge/model.js";
 export * from "./unet/config.js";

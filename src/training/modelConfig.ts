@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { CLIP_L_TEXT, type ClipTextConfig } from "../models/clip/config.js";
+import { CLIP_L_TEXT, type ClipTextConfig, type ClipVisionConfig } from "../models/clip/config.js";
 import { SD1_UNET, type UNetConfig } from "../models/unet/config.js";
 import { SD_VAE, type VaeConfig } from "../models/vae/config.js";
 import { check } from "../util/errors.js";
@@ -64,6 +64,33 @@ export const textSchema: ConfigSchema<ClipTextConfig> = v.pipe(
   v.transform((own) => ({ ...CLIP_L_TEXT, ...given(own) })),
 );
 
+/** CLIP ViT-L/14's image encoder. */
+const CLIP_L_VISION: ClipVisionConfig = {
+  hiddenSize: 1024,
+  intermediateSize: 4096,
+  layers: 24,
+  heads: 16,
+  imageSize: 224,
+  patchSize: 14,
+  activation: "quick_gelu",
+  layerNormEps: 1e-5,
+};
+
+/** A CLIP image encoder. */
+export const visionSchema: ConfigSchema<ClipVisionConfig> = v.pipe(
+  v.strictObject({
+    hiddenSize: v.optional(count),
+    intermediateSize: v.optional(count),
+    layers: v.optional(count),
+    heads: v.optional(count),
+    imageSize: v.optional(count),
+    patchSize: v.optional(count),
+    activation: v.optional(oneOf(["quick_gelu", "gelu"])),
+    layerNormEps: v.optional(real(0, 1, { above: true })),
+  }),
+  v.transform((own) => ({ ...CLIP_L_VISION, ...given(own) })),
+);
+
 type Given<T> = { -readonly [K in keyof T]?: Exclude<T[K], undefined> };
 
 /** Without the keys that were left out. */
@@ -78,6 +105,18 @@ export function checkGroups(who: string, channels: readonly number[], groups: nu
     odd === undefined,
     "bad-argument",
     `${who}: ${odd} channels do not divide into normNumGroups = ${groups} groups.`,
+  );
+}
+
+/** Throws "bad-argument" where the width of `who` does not divide into its heads. */
+export function checkHeads(
+  who: string,
+  { hiddenSize, heads }: { readonly hiddenSize: number; readonly heads: number },
+): void {
+  check(
+    hiddenSize % heads === 0,
+    "bad-argument",
+    `${who}: a width of ${hiddenSize} does not divide into ${heads} heads.`,
   );
 }
 

@@ -1,5 +1,6 @@
 import { input } from "../graph/ops.js";
-import type { ClipTextConfig } from "../models/clip/config.js";
+import type { ClipConfig, ClipTextConfig } from "../models/clip/config.js";
+import { clipImageFeatures, clipTextFeatures, logitScale } from "../models/clip/dual.js";
 import { clipTextEncoder, tokenEmbedding } from "../models/clip/model.js";
 import type { UNetConfig } from "../models/unet/config.js";
 import { unet } from "../models/unet/model.js";
@@ -78,6 +79,17 @@ export function vaeParameters(config: VaeConfig): Declared {
 export function textParameters(config: ClipTextConfig): Declared {
   const ids = input("ids", [1, config.maxPositions], "int");
   return declaredBy((p) => clipTextEncoder(p, config, tokenEmbedding(p, config, ids)));
+}
+
+/** Every parameter of a text and an image encoder that meet in one space. */
+export function clipParameters(config: ClipConfig): Declared {
+  const ids = input("ids", [1, config.text.maxPositions], "int");
+  const { imageSize } = config.vision;
+  return declaredBy((p) => {
+    clipTextFeatures(p, config, { ids, ends: input("ends", [1], "int") });
+    clipImageFeatures(p, config, input("images", [1, 3, imageSize, imageSize]));
+    logitScale(p);
+  });
 }
 
 /** Every parameter of a UNet. */

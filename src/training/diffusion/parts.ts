@@ -3,7 +3,6 @@ import {
   familyOf,
   loadTextEncoder,
   type ModelFiles,
-  readTokenizer,
   type TokenizerFiles,
   tokenizerFiles,
   tokenizerOf,
@@ -12,14 +11,14 @@ import type { PredictionType } from "../../diffusion/index.js";
 import type { ClipTextConfig } from "../../models/clip/config.js";
 import type { UNetConfig } from "../../models/unet/config.js";
 import type { VaeConfig } from "../../models/vae/config.js";
-import { CAPTION_TOKENS, captionMerges } from "../../postcards/index.js";
 import type { StoredTensors } from "../../tensor/stored.js";
-import { clipTokenizerFiles, type Tokenizer } from "../../text/index.js";
+import type { Tokenizer } from "../../text/index.js";
 import { check } from "../../util/errors.js";
 import { stored } from "../learner.js";
-import { checkUNet } from "../modelConfig.js";
+import { checkHeads, checkUNet } from "../modelConfig.js";
 import { findModel, findVae, openFolder } from "../reference.js";
 import type { TaskContext } from "../task.js";
+import { tokenizerNamed } from "../tokenizer.js";
 import { initialWeights, textParameters, unetParameters } from "../weights.js";
 import type { DiffusionConfig, NewModelConfig, NoiseConfig } from "./config.js";
 
@@ -108,23 +107,19 @@ async function newParts(
   context: TaskContext,
 ): Promise<DiffusionParts> {
   const vae = await findVae(model.vae, context);
-  const text = await textEncoder(model, seed, training.train, context);
-  const { weights: _, config } = text;
-  const tokenizer = tokenizerOf("tokenizer", text.tokenizerFiles, config.maxPositions);
+  const reader = await textEncoder(model, seed, training.train, context);
   const unet: UNetConfig = {
     ...model.unet,
     inChannels: vae.config.latentChannels,
     outChannels: vae.config.latentChannels,
-    crossAttentionDim: config.hiddenSize,
+    crossAttentionDim: reader.text.config.hiddenSize,
   };
   checkUNet("model.unet", unet);
   return {
     name: "the new model",
     unet: { config: unet, weights: stored(initialWeights(unetParameters(unet).values(), seed)) },
-    text,
+    ...reader,
     vae,
-    tokenizer,
-    tokenizerFiles: text.tokenizerFiles,
     scheduler: schedulerJson(model.noise, prediction),
     prediction,
   };
@@ -132,40 +127,33 @@ async function newParts(
 
 /** The text encoder of a folder, or a new one for a tokenizer. */
 async function textEncoder(
-  { text, tokenizer }: NewModelConfig,
+  { text, tokenizer: name }: NewModelConfig,
   seed: number,
   train: boolean,
   context: TaskContext,
-): Promise<Network<ClipTextConfig> & { readonly tokenizerFiles: TokenizerFiles }> {
+): Promise<Pick<DiffusionParts, "text" | "tokenizer" | "tokenizerFiles">> {
   if (typeof text === "string") {
     const found = await loadTextEncoder(await openFolder(text, context));
-    return { ...found.text, tokenizerFiles: found.tokenizer };
+    const { maxPositions } = found.text.config;
+    const tokenizer = tokenizerOf(text, found.tokenizer, maxPositions);
+    return { text: found.text, tokenizer, tokenizerFiles: found.tokenizer };
   }
   check(
     train,
     "bad-argument",
     'model.text: a new text encoder knows nothing. Set "text": { "train": true }, or name a folder.',
   );
-  const files = await tokenizerNamed(tokenizer, context);
-  const { vocabSize, maxLength } = tokenizerOf("tokenizer", files, text.maxPositions);
-  const config = { ...text, vocabSize, maxPositions: maxLength };
-  const weights = stored(initialWeights(textParameters(config).values(), seed));
-  return { config, weights, tokenizerFiles: files };
-}
-
-/** Files of the tokenizer in a folder, or of the one that postcards have. */
-export async function tokenizerNamed(
-  name: string | undefined,
-  context: TaskContext,
-): Promise<TokenizerFiles> {
   check(
     name !== undefined,
     "bad-argument",
     'model.tokenizer: name a folder that has a "tokenizer" folder in it, or "postcards".',
   );
-  if (name === "postcards") return { ...clipTokenizerFiles(captionMerges(), CAPTION_TOKENS) };
-  const folder = await openFolder(name, context);
-  return await readTokenizer(folder, await folder.list());
+  checkHeads("model.text", text);
+  const { tokenizer, files } = await tokenizerNamed(name, context);
+  const { vocabSize, maxLength } = tokenizer;
+  const config = { ...text, vocabSize, maxPositions: maxLength };
+  const weights = stored(initialWeights(textParameters(config).values(), seed));
+  return { text: { config, weights }, tokenizer, tokenizerFiles: files };
 }
 
 /** A scheduler that every program knows, for noise as it was in training. */

@@ -1,0 +1,127 @@
+import { writeClipModel } from "../../checkpoints/index.js";
+import type { ClipConfig } from "../../models/clip/config.js";
+import type { Platform } from "../../platform/types.js";
+import { type Tensor, tensor } from "../../tensor/tensor.js";
+import type { Tokenizer } from "../../text/index.js";
+import { check } from "../../util/errors.js";
+import { opening } from "../../util/opening.js";
+import { openData } from "../data/index.js";
+import { learned, overBatches } from "../learner.js";
+import { checkHeads } from "../modelConfig.js";
+import type { Task, TaskContext, TaskKind } from "../task.js";
+import { type NamedTokenizer, tokenizerNamed } from "../tokenizer.js";
+import { clipParameters, initialWeights } from "../weights.js";
+import { type ClipTrainingConfig, clipTrainingSchema } from "./config.js";
+import { clipTrainer } from "./trainer.js";
+
+/** Training of a text and an image encoder by contrast. */
+export const clip: TaskKind<ClipTrainingConfig> = {
+  name: "clip",
+  schema: clipTrainingSchema,
+  open: openClip,
+};
+
+/**
+ * Opens the training of CLIP from random weights. The metrics of a step are loss, the share of texts
+ * that find their picture, and the scale of the logits; its product is a CLIPModel in `clip/`, whose
+ * text encoder stands in `text_encoder/` with `tokenizer/` too. Throws what data and tokenizer do.
+ */
+export function openClip(config: ClipTrainingConfig, context: TaskContext): Promise<Task> {
+  return opening(async (use) => {
+    const named = await tokenizerNamed(config.model.tokenizer, context);
+    const model = clipConfigFor(config, named.tokenizer);
+    const data = use(await openData(config.data, { ...context, ...config }));
+    checkPictures(data.sizes, model.vision.imageSize);
+    const weights = initialWeights(clipParameters(model).values(), config.seed);
+    const trainer = use(await clipTrainer(config, context.engine.training, model, weights));
+    let lastBatch: readonly string[] = [];
+    return {
+      examplesPerStep: config.batchSize,
+      get skipped() {
+        return data.skipped;
+      },
+      get lastBatch() {
+        return lastBatch;
+      },
+      async step(step: number) {
+        const { metrics, names } = await overBatches(
+          { data, step, count: 1 },
+          async ({ images, captions }) => {
+            const batch = { images, ...tokens(named.tokenizer, captions) };
+            const { loss, logits, logScale } = await trainer.run(batch);
+            return { loss, found: foundShare(logits), scale: Math.exp(logScale) };
+          },
+        );
+        lastBatch = names;
+        return { ...metrics, ...(await trainer.update(step)), loss: metrics.loss! };
+      },
+      save: trainer.save,
+      restore: trainer.restore,
+      export: async (folder: string) => {
+        const trained = { config: model, weights: await learned(trainer.store) };
+        await writeProduct(context.platform, folder, trained, named, config);
+      },
+      samples: async () => [],
+    };
+  });
+}
+
+function clipConfigFor({ model }: ClipTrainingConfig, tokenizer: Tokenizer): ClipConfig {
+  const { text, vision, projectionDim } = model;
+  checkHeads("model.text", text);
+  checkHeads("model.vision", vision);
+  check(
+    vision.imageSize % vision.patchSize === 0,
+    "bad-argument",
+    `model.vision: an imageSize of ${vision.imageSize} does not divide into patches of ${vision.patchSize}.`,
+  );
+  const { vocabSize, maxLength } = tokenizer;
+  return { text: { ...text, vocabSize, maxPositions: maxLength }, vision, projectionDim };
+}
+
+function checkPictures(sizes: readonly (readonly [number, number])[], side: number): void {
+  const odd = sizes.find(([width, height]) => width !== height || width % side !== 0);
+  check(
+    odd === undefined,
+    "bad-argument",
+    `data: pictures of ${odd?.join("x")} are not squares of a multiple of ${side} pixels, which is ` +
+      "model.vision.imageSize. Set the data's resolution, and buckets to false.",
+  );
+}
+
+/** Captions as token ids [B,N], and where each ends among all of them [B]. */
+function tokens(
+  tokenizer: Tokenizer,
+  captions: readonly string[],
+): { readonly ids: Tensor; readonly ends: Tensor } {
+  const encoded = captions.map((caption) => tokenizer.encode(caption));
+  const [batch, n] = [captions.length, tokenizer.maxLength];
+  const ends = encoded.map(({ length }, i) => i * n + length - 1);
+  return {
+    ids: tensor([batch, n], Float32Array.from(encoded.flatMap(({ ids }) => [...ids]))),
+    ends: tensor([batch], Float32Array.from(ends)),
+  };
+}
+
+/** Share of texts whose own picture has the highest logit. */
+function foundShare({ shape, data }: Tensor): number {
+  const n = shape[0]!;
+  let found = 0;
+  for (let i = 0; i < n; i++) {
+    const row = data.subarray(i * n, (i + 1) * n);
+    if (row.every((x, j) => j === i || x < row[i]!)) found++;
+  }
+  return found / n;
+}
+
+async function writeProduct(
+  { files }: Platform,
+  folder: string,
+  trained: Parameters<typeof writeClipModel>[2]["model"],
+  { files: tokenizerFiles, tokenizer }: NamedTokenizer,
+  { dtype }: ClipTrainingConfig,
+): Promise<void> {
+  const [start, end] = tokenizer.encode("").ids;
+  const tokens = { start: start!, end: end! };
+  await writeClipModel(files, folder, { model: trained, tokenizer: tokenizerFiles, tokens }, dtype);
+}
