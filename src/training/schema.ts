@@ -226,6 +226,11 @@ const keysOf = (schemas: readonly AnySchema[]): string[] => [
   ...new Set(schemas.flatMap((s) => Object.keys(s.entries ?? {}))),
 ];
 
+/** The path of every key that settings may have. */
+export function keyPaths<T>(schema: ConfigSchema<T>): string[] {
+  return [...new Set(allPaths(schema))];
+}
+
 /** The path of every key below a schema. */
 function allPaths(schema: AnySchema, path: readonly string[] = []): string[] {
   return alternatives(schema, undefined).flatMap((s) =>
