@@ -117,7 +117,7 @@ const groupNorm: CompositeGradient<"groupNorm"> = ([x, weight], dy, _, spec) => 
   return [
     named("groupNormGrad", spec, [x!, weight!, dy], dx),
     named("groupNormWeightGrad", spec, [x!, dy], overBatch(normalSum)),
-    overBatch(dySum),
+    op.reshape(op.sum(dy, [0, ...pixels.map((_, i) => i + 2)]), weight!.shape),
   ];
 };
 

@@ -28,6 +28,8 @@ export interface Builder {
     attributes?: Readonly<Record<string, Attribute>>,
     domain?: string,
   ): string;
+  /** Appends a node and returns the names of its first `count` outputs. */
+  outputsOf(count: number, ...of: Parameters<Builder["node"]>): readonly string[];
   /** A float constant in the compute type; equal constants are kept once. */
   floats(shape: readonly number[], data: ArrayLike<number>): string;
   /** An int64 constant; equal constants are kept once. */
@@ -79,12 +81,14 @@ export function builder(compute: ComputeType): Builder {
     return name;
   };
 
-  const node: Builder["node"] = (opType, inputs, attributes = {}, domain = "") => {
-    const output = `v${nodes.length}`;
-    const name = path === "" ? `${opType}_${nodes.length}` : `${path}/${opType}_${nodes.length}`;
-    nodes.push({ opType, domain, inputs, outputs: [output], attributes, name });
-    return output;
+  const outputsOf: Builder["outputsOf"] = (count, opType, inputs, attributes = {}, domain = "") => {
+    const at = nodes.length;
+    const outputs = Array.from({ length: count }, (_, i) => (i === 0 ? `v${at}` : `v${at}.${i}`));
+    const name = path === "" ? `${opType}_${at}` : `${path}/${opType}_${at}`;
+    nodes.push({ opType, domain, inputs, outputs, attributes, name });
+    return outputs;
   };
+  const node: Builder["node"] = (...of) => outputsOf(1, ...of)[0]!;
 
   const constant = (dtype: DType, shape: readonly number[], bytes: Uint8Array): string =>
     once(`${dtype}[${shape}]${bytes.join()}`, (name) => {
@@ -127,6 +131,7 @@ export function builder(compute: ComputeType): Builder {
     shapeFeeds,
     buffers,
     node,
+    outputsOf,
     int64,
     shape,
     reshape,

@@ -55,7 +55,9 @@ export function lower(
   const names = new Map<Value, string>();
   const inputs: OnnxValue[] = [];
   const fused = (v: Value<"composite">): CompositeRule<never> | undefined =>
-    rules.composites[v.attrs.name as CompositeName] as CompositeRule<never> | undefined;
+    rules.expands?.(v)
+      ? undefined
+      : (rules.composites[v.attrs.name as CompositeName] as CompositeRule<never> | undefined);
   const insides = (v: Value): readonly Value[] =>
     isOp(v, "composite") && !fused(v) ? [v.attrs.expansion] : v.inputs;
   const order = topological(Object.values(graph.outputs), insides);

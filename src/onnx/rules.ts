@@ -24,6 +24,8 @@ export type Emitted = Exclude<Primitive, "input" | "param" | "composite">;
 export interface LoweringRules {
   readonly primitives: { readonly [P in Emitted]: Rule<P> };
   readonly composites: { readonly [C in CompositeName]?: CompositeRule<C> };
+  /** Compositions that are emitted as their expansion, though there is a row for their name. */
+  readonly expands?: (v: Value<"composite">) => boolean;
   /**
    * Names what leaves the graph: row-major, or for the gradient of a fed weight in the order that the
    * weight is fed in. Rows that keep all values row-major have no need of it.

@@ -18,7 +18,16 @@ import {
   packed,
   plain,
 } from "./trainingLayouts.js";
-import { groupNorm, pixelMeans } from "./trainingNorm.js";
+import {
+  type Groups,
+  groupNorm,
+  groupNormGrad,
+  groupNormWeightGrad,
+  pixelMeans,
+  plusOne,
+  sigmoidUnitGrad,
+} from "./trainingNorm.js";
+import { attentionGrads, geluGrad, layerNormGrad, layerNormWeightGrad } from "./trainingTokens.js";
 
 /*
  * Rows for training on the CPU. Pictures stay in blocks of channels from convolution to convolution
@@ -125,10 +134,15 @@ export function blockedTrainingRules(block: number): LoweringRules {
       composites[name],
     );
   }
+  Object.assign(composites, gradientRules(find, plainly));
   const rows = pictureRules(find, primitives, composites);
   return {
     primitives: { ...primitives, ...rows.primitives, ...convolutionRules(find) } as never,
     composites: { ...composites, ...rows.composites } as never,
+    expands: ({ attrs: { name }, shape, inputs }) =>
+      name.startsWith("groupNorm") &&
+      name !== "groupNorm" &&
+      !hasBlocks(shape.length === 1 ? inputs[0]!.shape : shape, block),
     leave(b, name, v, asWeight) {
       const at = find(b);
       const x = named(name, v);
@@ -286,5 +300,56 @@ function pictureRules(
   return {
     primitives: { sum, transpose, concat, slice, resizeNearest, sumPool, detach: (_, [x]) => x! },
     composites: { groupNorm: normalise },
+  };
+}
+
+/** Gradients of compositions, by the formulas that this device is fast at. */
+function gradientRules(
+  find: (b: Builder) => Layouts,
+  plainly: (rule: AnyRule) => AnyRule,
+): Readonly<Record<string, AnyRule>> {
+  const all = (inputs: readonly string[], v: Value): readonly Named[] =>
+    inputs.map((name, i) => named(name, v.inputs[i]!));
+  type Three = readonly [Named, Named, Named];
+  return {
+    sigmoidUnitGrad(b, inputs, v, spec) {
+      const at = find(b);
+      const { factor } = spec as { factor: number };
+      const tensors = all(inputs, v);
+      if (hasBlocks(v.shape, at.block) && inputs.some((name) => at.isBlocked(name))) {
+        const names = tensors.map((t) => blocked(b, at, t)) as [string, string, string];
+        const more = (name: string): string =>
+          plusOne(b, at, { name: at.mark(name, "picture"), shape: tensors[0]!.shape });
+        return at.mark(sigmoidUnitGrad(b, names, factor, more), "picture");
+      }
+      const names = tensors.map((t) => plain(b, at, t)) as [string, string, string];
+      return sigmoidUnitGrad(b, names, factor, (name) => b.node("Add", [name, b.floats([], [1])]));
+    },
+    geluGrad: plainly((b, [x, dy]) => geluGrad(b, [x!, dy!])),
+    layerNormGrad: plainly((b, inputs, v, spec) => {
+      const [x, weight, dy] = all(inputs, v) as Three;
+      const { eps } = spec as { eps: number };
+      return layerNormGrad(b, find(b).once, [x, weight.name, dy], eps);
+    }),
+    layerNormWeightGrad: plainly((b, inputs, v, spec) => {
+      const [x, dy] = all(inputs, v) as Three;
+      return layerNormWeightGrad(b, find(b).once, [x, dy], (spec as { eps: number }).eps);
+    }),
+    groupNormGrad(b, inputs, v, spec) {
+      const [x, weight, dy] = all(inputs, v) as Three;
+      return groupNormGrad(b, find(b), [x, weight.name, dy], spec as Groups);
+    },
+    groupNormWeightGrad(b, inputs, v, spec) {
+      const [x, dy] = all(inputs, v) as Three;
+      return groupNormWeightGrad(b, find(b), [x, dy], spec as Groups);
+    },
+    attentionGrad: plainly((b, inputs, v, spec) => {
+      const { of, ...settings } = spec as { of: "q" | "k" | "v" } & Parameters<
+        typeof attentionGrads
+      >[2];
+      const five = all(inputs, v) as Parameters<typeof attentionGrads>[1];
+      const key = `attention ${inputs.join(" ")} ${JSON.stringify(settings)}`;
+      return find(b).once(key, () => attentionGrads(b, five, settings))[of];
+    }),
   };
 }

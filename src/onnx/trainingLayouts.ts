@@ -30,8 +30,8 @@ type Order = "picture" | "weight";
 export interface Layouts {
   /** Channels that lie together. */
   readonly block: number;
-  /** Makes a name on first use of a key. */
-  once(key: string, make: () => string): string;
+  /** Makes what a key stands for on first use. */
+  once<T>(key: string, make: () => T): T;
   /** Notes the order of a tensor that was just made; returns its name. */
   mark(name: string, order: Order): string;
   /** Whether these are the numbers of a picture in blocks. */
@@ -61,14 +61,14 @@ export function layoutsOf(block: number): (b: Builder) => Layouts {
 }
 
 function newLayouts(block: number): Layouts {
-  const names = new Map<string, string>();
+  const made = new Map<string, unknown>();
   const orders = new Map<string, Order>();
   return {
     block,
-    once(key, make) {
-      const name = names.get(key) ?? make();
-      names.set(key, name);
-      return name;
+    once<T>(key: string, make: () => T): T {
+      const found = made.get(key) ?? make();
+      made.set(key, found);
+      return found as T;
     },
     mark(name, order) {
       orders.set(name, order);

@@ -1,5 +1,5 @@
 import type { Builder } from "./builder.js";
-import { blocked, type Layouts, MICROSOFT, type Named, NCHWC } from "./trainingLayouts.js";
+import { blocked, type Layouts, type Named, NCHWC } from "./trainingLayouts.js";
 
 /*
  * Arithmetic by channel on blocked pictures [B,C,H,W]. Seen as one picture of B*C channels, a scale
@@ -29,6 +29,13 @@ export function affine(b: Builder, at: Layouts, x: Named, scale: string, shift?:
   const inputs = [merged(b, blocked(b, at, x), x.shape), weight, ...bias];
   const y = b.node("Conv", inputs, perChannel(channels, [1, 1]), NCHWC);
   return at.mark(b.node("Reshape", [y, b.int64(x.shape)]), "picture");
+}
+
+/** x + 1 */
+export function plusOne(b: Builder, at: Layouts, x: Named): string {
+  const channels = x.shape[0]! * x.shape[1]!;
+  const ones = b.floats([channels], new Float32Array(channels).fill(1));
+  return affine(b, at, x, ones, ones);
 }
 
 /** Means over pixels: [B,C]. */
@@ -178,18 +185,19 @@ export function groupNormWeightGrad(
   return b.node("Reshape", [sum, b.int64([x.shape[1]!])]);
 }
 
-/** dy * s * (1 + k (x - y)) with s = sigmoid(k x): the gradient of y = x s. */
+/**
+ * dy s (1 + k (x - y)) with s = sigmoid(k x): the gradient of y = x s. All in one order of memory;
+ * `plusOne` adds 1 to k x.
+ */
 export function sigmoidUnitGrad(
   b: Builder,
   [x, y, dy]: readonly [string, string, string],
   k: number,
+  plusOne: (name: string) => string,
 ): string {
-  const one = b.floats([], [1]);
   const factor = b.floats([], [k]);
   const times = (v: string): string => (k === 1 ? v : b.node("Mul", [v, factor]));
-  const s = b.node("Sigmoid", [times(x)]);
-  const slope = b.node("Add", [times(b.node("Sub", [x, y])), one]);
-  return b.node("Mul", [b.node("Mul", [slope, s]), dy]);
+  const scaled = times(x);
+  const slope = b.node("Sub", [plusOne(scaled), times(y)]);
+  return b.node("Mul", [b.node("Mul", [slope, b.node("Sigmoid", [scaled])]), dy]);
 }
-
-export { MICROSOFT };
