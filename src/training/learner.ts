@@ -8,7 +8,7 @@ import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { memorySource } from "../util/bytes.js";
 import { check, invariant } from "../util/errors.js";
-import type { TaskState } from "./task.js";
+import { readPart, type StatePart, type TaskState } from "./task.js";
 import type { Weights } from "./weights.js";
 
 /*
@@ -65,11 +65,24 @@ export function learned(store: ParameterStore): Promise<Weights> {
   return store.read(store.parts.includes("ema") ? "ema" : "params");
 }
 
-/** Everything in a store, as files of a checkpoint: "model.params", "model.exp_avg"... */
+/** Bytes of a store that may be in memory a second time. */
+const COPY_BYTES = 2 ** 30;
+
+/**
+ * Everything in a store, as files of a checkpoint: "model.params", "model.exp_avg"... Copies, or where
+ * these would be large, a way to read one part after the other.
+ */
 export async function saveStore(file: string, store: ParameterStore): Promise<TaskState> {
-  const parts: Record<string, Weights> = {};
-  for (const part of store.parts) parts[`${file}.${part}`] = await store.read(part);
-  return parts;
+  const { parts } = store;
+  const state: Record<string, StatePart> = {};
+  for (const part of parts) {
+    const values = await store.read(part);
+    state[`${file}.${part}`] = values;
+    const bytes = [...values.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+    if (bytes * parts.length <= COPY_BYTES) continue;
+    return Object.fromEntries(parts.map((name) => [`${file}.${name}`, () => store.read(name)]));
+  }
+  return state;
 }
 
 /** Puts back what `saveStore` returned. */
@@ -81,7 +94,7 @@ export async function restoreStore(
   for (const part of store.parts) {
     const values = state[`${file}.${part}`];
     invariant(values !== undefined, `the checkpoint has no ${file}.${part}`);
-    await store.write(part, values);
+    await store.write(part, await readPart(values));
   }
 }
 

@@ -8,8 +8,16 @@ import type { ConfigSchema, RunConfig } from "./config.js";
 /** What one optimizer step reports: `loss` and whatever else is worth a curve, by name. */
 export type Metrics = Readonly<Record<string, number>> & { readonly loss: number };
 
-/** Everything besides the step number that a run must keep to go on: files of named tensors. */
-export type TaskState = Readonly<Record<string, ReadonlyMap<string, Tensor>>>;
+/** Named tensors, or how to read them where all at once would take too much memory. */
+export type StatePart = ReadonlyMap<string, Tensor> | (() => Promise<ReadonlyMap<string, Tensor>>);
+
+/** Everything besides the step number that a run must keep to go on, by the name of a file. */
+export type TaskState = Readonly<Record<string, StatePart>>;
+
+/** The tensors of one part of a state. */
+export async function readPart(part: StatePart): Promise<ReadonlyMap<string, Tensor>> {
+  return typeof part === "function" ? part() : part;
+}
 
 /** One picture of a sample grid. */
 export interface Sample {
@@ -31,7 +39,10 @@ export interface Task extends AsyncDisposable {
   readonly lastBatch: readonly string[];
   /** Takes optimizer step `step`, counted from 0. */
   step(step: number): Promise<Metrics>;
-  /** What `restore` needs: parameters, their averages, optimizer state. Copies: they are written while the next steps are taken. */
+  /**
+   * What `restore` needs: parameters, their averages, optimizer state. Maps are copies, which are
+   * written while the next steps are taken; functions are called before the next step.
+   */
   save(): Promise<TaskState>;
   /** Goes back to what `save` returned. */
   restore(state: TaskState): Promise<void>;

@@ -2,7 +2,7 @@ import type { Engine } from "../runtime/engine.js";
 import { TintypeError, throwIfAborted } from "../util/errors.js";
 import { type ResolvedConfig, type RunConfig, resolveConfig } from "./config.js";
 import type { MakeCanvas } from "./run/canvas.js";
-import { readCheckpoint } from "./run/checkpoint.js";
+import { checkpointState } from "./run/checkpoint.js";
 import { createRun, type RunFolder, reopenRun } from "./run/folder.js";
 import { type LossGuard, lossGuard } from "./run/guard.js";
 import { MODEL } from "./run/layout.js";
@@ -119,7 +119,7 @@ async function openTask<C extends RunConfig>(
   const task = await kind.open(config, context);
   try {
     if (checkpoint !== undefined) {
-      await task.restore(await readCheckpoint(context.platform, checkpoint));
+      await task.restore(checkpointState(context.platform, checkpoint));
     }
     return task;
   } catch (error) {

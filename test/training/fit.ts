@@ -14,7 +14,7 @@ import {
   runEntries,
   whole,
 } from "../../src/training/config.js";
-import type { Task, TaskContext, TaskKind } from "../../src/training/task.js";
+import { readPart, type Task, type TaskContext, type TaskKind } from "../../src/training/task.js";
 import type { TrainOptions } from "../../src/training/train.js";
 
 /*
@@ -27,7 +27,10 @@ export interface FitConfig extends RunConfig {
   readonly learningRate: number;
   /** Milliseconds that a step takes. */
   readonly pause: number;
+  /** Whether a part of the state is handed out when it is written. */
+  readonly lazy: boolean;
   /** The loss of this step, counted from 1, is NaN, or huge. */
+  readonly spoilAt?: number | undefined; // a weight becomes NaN after this step
   readonly nanAt?: number | undefined;
   readonly explodeAt?: number | undefined;
 }
@@ -37,7 +40,9 @@ const schema: ConfigSchema<FitConfig> = v.strictObject({
   size: v.optional(whole(1), 64),
   learningRate: v.optional(real(0, 1), 0.05),
   pause: v.optional(real(0), 0),
+  lazy: v.optional(v.boolean(), false),
   nanAt: v.optional(whole(1)),
+  spoilAt: v.optional(whole(1)),
   explodeAt: v.optional(whole(1)),
 });
 
@@ -69,14 +74,18 @@ async function openFit(config: FitConfig, { platform }: TaskContext): Promise<Ta
         momentum[i] = 0.9 * momentum[i]! + error;
         weights[i]! -= learningRate * momentum[i]!;
       }
+      if (config.spoilAt === step + 1) weights[size >> 1] = Number.NaN;
       if (config.nanAt === step + 1) loss = Number.NaN;
       if (config.explodeAt === step + 1) loss = 1e9;
       return { loss, distance: Math.sqrt(loss) };
     },
-    save: async () => ({ params: state(weights), momentum: state(momentum) }),
+    save: async () => ({
+      params: state(weights),
+      momentum: config.lazy ? async () => state(momentum) : state(momentum),
+    }),
     async restore(saved) {
-      weights = saved.params!.get("w")!.data.slice();
-      momentum = saved.momentum!.get("w")!.data.slice();
+      weights = (await readPart(saved.params!)).get("w")!.data.slice();
+      momentum = (await readPart(saved.momentum!)).get("w")!.data.slice();
     },
     async export(folder) {
       const bytes = new Uint8Array(weights.slice().buffer);

@@ -70,7 +70,9 @@ describe("a disk that fills up", () => {
   });
 });
 
-describe.each(Object.keys(TINY) as TinyKind[])("a training of %s", (kind) => {
+const KINDS = thorough ? (Object.keys(TINY) as TinyKind[]) : (["diffusion"] as const);
+
+describe.each(KINDS)("a training of %s", (kind) => {
   const config = join(space, `${kind}.json`);
   writeFileSync(config, JSON.stringify(TINY[kind]));
   const training = (run: string, fate: Fate = {}): Promise<Ended> => {

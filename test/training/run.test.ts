@@ -107,6 +107,16 @@ describe("a run", () => {
     expect(outcome(run)).toEqual(outcome(whole));
   });
 
+  test("whose state is too large to copy is saved before the next step", async () => {
+    const [whole, run] = [freshRun(), freshRun()];
+    const steps = await trained(whole, SMALL);
+    const lazy = await trained(run, { ...SMALL, lazy: true });
+    expect(outcome(run)).toEqual(outcome(whole));
+    const saved = (all: readonly TrainStep[]) => all.map((step) => step.saved?.split("-").at(-1));
+    expect(saved(lazy).slice(2, 6)).toEqual(["000003", "000003", "000003", "000006"]);
+    expect(saved(steps).at(-1)).toBe("000008");
+  });
+
   test("can be left at any step", async () => {
     const run = freshRun();
     for await (const { step } of train(FIT, SMALL, fitOptions(run))) if (step === 4) break;
@@ -147,7 +157,7 @@ describe("a process that dies", () => {
   test("at any change to the disk leaves a run that ends as it would have", async () => {
     const { changes, made } = await wholeRun();
     expect(changes).toBeGreaterThan(50);
-    const every = process.env.TINTYPE_TEST === "full" ? 1 : 5;
+    const every = process.env.TINTYPE_TEST === "full" ? 1 : 9;
     for (let at = 0; at < changes; at += every) {
       const run = freshRun();
       mkdirSync(run);
@@ -183,7 +193,7 @@ describe("a disk that fills up", () => {
     const whole = freshRun();
     const counted = fullPlatform(nodePlatform(), Number.POSITIVE_INFINITY);
     await trained(whole, SMALL, { platform: counted });
-    const every = process.env.TINTYPE_TEST === "full" ? 1 : 6;
+    const every = process.env.TINTYPE_TEST === "full" ? 1 : 11;
     for (let at = 3; at < counted.asked(); at += every) {
       const run = freshRun();
       const seen: (string | undefined)[] = [];
@@ -262,6 +272,15 @@ describe("a training that diverges", () => {
 
   test("of the first steps, which are wild, does not stop", async () => {
     expect(await trained(freshRun(), { ...config, explodeAt: 5 })).toHaveLength(40);
+  });
+
+  test("does not save weights that hold a NaN", async () => {
+    const run = freshRun();
+    const error = await refusal(trained(run, { ...config, steps: 20, spoilAt: 20 }));
+    expect(error.message).toMatch(
+      /^fit: after step 20, w holds a NaN or an infinite value\. The last good checkpoint is \S+step-000010\./,
+    );
+    expect(readdirSync(`${run}/checkpoints`)).toEqual(["step-000010"]);
   });
 
   test("before the first checkpoint says that there is none", async () => {

@@ -1,7 +1,9 @@
+export type TinyKind = "autoencoder" | "clip" | "diffusion";
+
 const MICRO: string = new URL("../golden/models/micro", import.meta.url).pathname;
 
 /** Trainings of each kind that take a few seconds. */
-export const TINY = {
+export const TINY: Readonly<Record<TinyKind, object>> = {
   autoencoder: {
     data: { kind: "postcards", crop: 32 },
     batchSize: 2,
@@ -19,6 +21,27 @@ export const TINY = {
     threads: 1,
     scaleBatches: 1,
   },
+  clip: {
+    data: { kind: "postcards" },
+    batchSize: 2,
+    steps: 8,
+    model: {
+      tokenizer: "postcards",
+      text: { hiddenSize: 16, intermediateSize: 32, layers: 1, heads: 2 },
+      vision: {
+        hiddenSize: 16,
+        intermediateSize: 32,
+        layers: 1,
+        heads: 2,
+        imageSize: 128,
+        patchSize: 32,
+      },
+      projectionDim: 8,
+    },
+    ema: {},
+    checkpoints: { every: 2 },
+    threads: 1,
+  },
   diffusion: {
     data: { kind: "postcards", crop: 64 },
     batchSize: 2,
@@ -30,6 +53,4 @@ export const TINY = {
     sampling: { steps: 2 },
     threads: 1,
   },
-} as const;
-
-export type TinyKind = keyof typeof TINY;
+};

@@ -5,7 +5,7 @@ import type { Tensor } from "../../tensor/tensor.js";
 import { readJson } from "../../util/bytes.js";
 import { check, TintypeError } from "../../util/errors.js";
 import { VERSION } from "../../util/version.js";
-import type { TaskState } from "../task.js";
+import { readPart, type TaskState } from "../task.js";
 import { CHECKPOINTS, LEFTOVER, PLOTS, SAMPLES, stepName, stepOf } from "./layout.js";
 
 /** What `state.json` of a checkpoint says. */
@@ -51,8 +51,10 @@ export async function writeCheckpoint(
   try {
     await files.makeFolder(fresh);
     const sizes: Record<string, number> = {};
-    for (const [part, tensors] of Object.entries(state)) {
-      const file = `${part}.safetensors`;
+    for (const [name, part] of Object.entries(state)) {
+      const file = `${name}.safetensors`;
+      const tensors = await readPart(part);
+      await requireFinite(tensors, info.step);
       sizes[file] = await writeTensors(files, `${fresh}/${file}`, tensors);
     }
     const all: CheckpointInfo = { format: 1, tintype: VERSION, ...info, files: sizes };
@@ -67,6 +69,22 @@ export async function writeCheckpoint(
 }
 
 const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
+
+/** Numbers that are looked at before others get their turn. */
+const TURN = 1 << 22;
+
+/** A checkpoint that holds a NaN would be no good one. */
+async function requireFinite(tensors: ReadonlyMap<string, Tensor>, step: number): Promise<void> {
+  for (const [name, { data }] of tensors) {
+    for (let from = 0; from < data.length; from += TURN) {
+      const to = Math.min(data.length, from + TURN);
+      let zero = 0;
+      for (let i = from; i < to; i++) zero += data[i]! * 0; // NaN where one is not finite
+      check(zero === 0, "diverged", `after step ${step}, ${name} holds a NaN or an infinite value`);
+      if (to < data.length) await new Promise((resolve) => setTimeout(resolve));
+    }
+  }
+}
 
 /** Writes tensors as float32; returns the file's size. */
 async function writeTensors(
@@ -130,19 +148,16 @@ async function readInfo(platform: Platform, path: string): Promise<CheckpointInf
   return info;
 }
 
-/** The tensors of a checkpoint. */
-export async function readCheckpoint(
-  platform: Platform,
-  { path, info }: Checkpoint,
-): Promise<TaskState> {
-  const state: Record<string, ReadonlyMap<string, Tensor>> = {};
-  for (const file of Object.keys(info.files)) {
+/** The tensors of a checkpoint, each file read when it is asked for. */
+export function checkpointState(platform: Platform, { path, info }: Checkpoint): TaskState {
+  const read = (file: string) => async () => {
     const { tensors } = await readSafetensors(await platform.openFile(`${path}/${file}`));
-    const read = new Map<string, Tensor>();
-    for (const [name, stored] of tensors) read.set(name, await readTensor(stored));
-    state[file.replace(/\.safetensors$/, "")] = read;
-  }
-  return state;
+    const values = new Map<string, Tensor>();
+    for (const [name, stored] of tensors) values.set(name, await readTensor(stored));
+    return values;
+  };
+  const files = Object.keys(info.files);
+  return Object.fromEntries(files.map((file) => [file.replace(/\.safetensors$/, ""), read(file)]));
 }
 
 /** Removes all checkpoints but the last `keep`; the last of all, of step `last`, is known to be whole. */
