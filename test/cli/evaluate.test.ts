@@ -100,3 +100,16 @@ test("what does not fit is told", async () => {
   const nowhere = await evaluate(...QUICK, "--judge", `${space.path}/nowhere`, ...out);
   expect(nowhere.code).toBe(2);
 });
+
+test("stopping writes nothing", async () => {
+  const stop = new AbortController();
+  const terminal = fakeTerminal({
+    signal: stop.signal,
+    err: (text) => {
+      if (text.includes("making pictures")) stop.abort();
+    },
+  });
+  const line = [...QUICK, "--threads", "1", "--device", "cpu", "--out", `${space.path}/stopped`];
+  expect(await runCli(["evaluate", ...line], terminal)).toBe(130);
+  expect(existsSync(`${space.path}/stopped`)).toBe(false);
+});
