@@ -7,6 +7,9 @@ Made with torch 2.13.0+cpu, transformers 5.18.0, diffusers 0.40.0.dev0 (58eb52c0
 stored but the losses: {trainer: {variant: [loss before each of 100 steps]}}. AdamW, betas 0.9 and 0.999, eps 1e-8, decay
 0.01 on matrices and kernels alone, gradients clipped to a global norm of 1.
 
+adversarial: ten steps of an autoencoder and a discriminator in turn, and of the first step's gradients each one's product with
+a direction and its norm. perceptual: LPIPS, with the same two numbers of its gradient.
+
 Tolerance: each loss within 1e-3 of its own size. PyTorch with other kernels (oneDNN off) is at `noise` in the file.
 """
 
@@ -152,6 +155,92 @@ def diffusion(prediction, joint, gamma, offset):
     return train([*unet.parameters(), *(text.parameters() if joint else ())], loss_at, 1e-3)
 
 
+# --- Adversarial and perceptual terms of the autoencoder -----------------------------------------------------------------
+
+
+class PatchGan(torch.nn.Module):
+    """CompVis/taming-transformers' NLayerDiscriminator, by its keys."""
+
+    def __init__(self, channels, layers):
+        super().__init__()
+        nn = torch.nn
+        parts = [nn.Conv2d(3, channels, 4, 2, 1), nn.LeakyReLU(0.2)]
+        width = channels
+        for n in range(1, layers + 1):
+            before, width = width, channels * min(2**n, 8)
+            parts += [nn.Conv2d(before, width, 4, 2 if n < layers else 1, 1, bias=False), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
+        self.main = nn.Sequential(*parts, nn.Conv2d(width, 1, 4, 1, 1))
+
+    def forward(self, x):
+        return self.main(x)
+
+
+def direction(name, like):
+    """A direction for each parameter; a gradient's product with it is one number that tells of all of them."""
+    return noise(f"direction/{name}", *like.shape) if like.ndim else noise(f"direction/{name}", 1)[0]
+
+
+def adversarial():
+    """Ten steps of both networks in turn, and the first step's gradients."""
+    vae, judge = fill("train.vae", AutoencoderKL(**VAE)), fill("train.patchgan", PatchGan(8, 2))
+    mine, other = torch.optim.AdamW(vae.parameters(), lr=2e-4, weight_decay=0), torch.optim.Adam(judge.parameters(), lr=2e-4, betas=(0.5, 0.9))
+    last, rows, gradients = vae.decoder.conv_out.weight, [], {}
+    for step in range(10):
+        x = pictures(f"adversarial.{step}", 4, 16, 16)
+        posterior = vae.encode(x).latent_dist
+        rec = vae.decode(posterior.mean + posterior.std * noise(f"adversarial.{step}", 4, 4, 8, 8)).sample
+        nll = (x - rec).abs().mean()
+        g = -judge(rec).mean()
+        by_nll, by_g = (torch.autograd.grad(v, last, retain_graph=True)[0].norm() for v in (nll, g))
+        weight = 0.5 * (by_nll / (by_g + 1e-4)).clamp(0, 1e4).detach()
+        loss = nll + 1e-3 * posterior.kl().mean() / (3 * 16 * 16) + weight * g
+        mine.zero_grad()
+        loss.backward()
+        if step == 0:
+            gradients = {k: [(p.grad * direction(k, p)).sum().item(), p.grad.norm().item()] for k, p in vae.named_parameters()}
+        other.zero_grad()
+        real, fake = judge(x), judge(rec.detach())
+        d = 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
+        d.backward()
+        if step == 0:
+            gradients |= {f"discriminator.{k}": [(p.grad * direction(k, p)).sum().item(), p.grad.norm().item()] for k, p in judge.named_parameters()}
+        mine.step()
+        other.step()
+        rows.append([loss.item(), weight.item(), g.item(), d.item(), real.mean().item(), fake.mean().item()])
+    return rows, gradients
+
+
+VGG = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
+
+
+def vgg16(x):
+    """The last activations of each stage, with derived weights by torchvision's keys."""
+    found, at = [], 0
+    for width in VGG:
+        if width == "M":
+            found.append(x)
+            x, at = F.max_pool2d(x, 2), at + 1
+        else:
+            key = f"features.{at}"
+            x = F.relu(F.conv2d(x, derive("train.vgg", f"{key}.weight", (width, x.shape[1], 3, 3)), derive("train.vgg", f"{key}.bias", (width,)), padding=1))
+            at += 2
+    return [*found, x]
+
+
+def perceptual():
+    """LPIPS of two batches, and its gradient with the first of them."""
+    a, b = pictures("lpips.a", 2, 32, 32).requires_grad_(), pictures("lpips.b", 2, 32, 32)
+    shift, scale = torch.tensor([-0.030, -0.088, -0.188])[:, None, None], torch.tensor([0.458, 0.448, 0.450])[:, None, None]
+    total = 0
+    for i, (x, y) in enumerate(zip(vgg16((a - shift) / scale), vgg16((b - shift) / scale))):
+        x, y = (v / (v.square().sum(1, keepdim=True).sqrt() + 1e-10) for v in (x, y))
+        lin = derive("train.lin", f"lin{i}.model.1.weight", (1, x.shape[1], 1, 1)).abs()
+        total = total + F.conv2d((x - y).square(), lin).mean((1, 2, 3))
+    loss = total.mean()
+    loss.backward()
+    return [loss.item(), (a.grad * noise("direction/lpips", *a.shape)).sum().item(), a.grad.norm().item()]
+
+
 CASES = {
     "autoencoder": {"l1": lambda: autoencoder("l1", 1e-3), "l2": lambda: autoencoder("l2", 1e-6), "plain": lambda: autoencoder("l1", None)},
     "clip": {"clip": clip},
@@ -160,16 +249,26 @@ CASES = {
 }
 
 
+def shorten(value):
+    return [shorten(v) for v in value] if isinstance(value, list) else float(f"{value:.7g}")
+
+
 def main(kinds):
     os.makedirs(os.path.dirname(OUT), exist_ok=True)
     curves = json.load(open(OUT)) if os.path.exists(OUT) else {}
-    for kind in kinds:
+    if "adversarial" in kinds:
+        rows, gradients = adversarial()
+        curves["adversarial"] = {"columns": ["loss", "adversarialWeight", "generator", "discriminator", "logitsReal", "logitsFake"],
+                                 "steps": shorten(rows), "gradients": {k: shorten(v) for k, v in gradients.items()}}
+        curves["perceptual"] = shorten(perceptual())
+        print(*rows, curves["perceptual"], sep="\n")
+    for kind in (k for k in kinds if k in CASES):
         for variant, run in CASES[kind].items():
             losses = run()
             with torch.backends.mkldnn.flags(enabled=False):
                 other = run()
             apart = max(abs(a - b) / abs(a) for a, b in zip(losses, other))
-            curves.setdefault(kind, {})[variant] = [float(f"{v:.7g}") for v in losses]
+            curves.setdefault(kind, {})[variant] = shorten(losses)
             curves.setdefault("noise", {})[f"{kind}.{variant}"] = float(f"{apart:.2g}")
             print(f"{kind}.{variant}: {losses[0]:.4f} -> {losses[-1]:.4f}; without oneDNN {apart:.1e} apart", flush=True)
     with open(OUT, "w") as f:
@@ -178,4 +277,4 @@ def main(kinds):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(CASES))
+    main(sys.argv[1:] or [*CASES, "adversarial"])

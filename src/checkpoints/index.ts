@@ -1,5 +1,6 @@
 export { checkWeights, type Manifest, weightDifferences } from "./checkWeights.js";
 export { openClipRules, transformersClipRules } from "./clipKeys.js";
+export { type ClipModelFiles, loadClipModel } from "./clipModel.js";
 export { FAMILY_TITLES, type Finding, findFamily, type ModelFamily } from "./families.js";
 export { readTokenizer } from "./folder.js";
 export {

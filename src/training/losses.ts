@@ -39,6 +39,11 @@ export function relu(x: Value): Value {
   return op.max(x, 0);
 }
 
+/** The mean of each factor x factor square of pixels: [B,C,f*H,f*W] -> [B,C,H,W]. */
+export function meanPool(images: Value, factor: number): Value {
+  return factor === 1 ? images : op.mul(op.sumPool(images, factor), 1 / factor ** 2);
+}
+
 /** Euclidean norm of all elements, a scalar. */
 export function norm(x: Value): Value {
   return op.sqrt(total(square(x)));

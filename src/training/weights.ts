@@ -2,6 +2,8 @@ import { input } from "../graph/ops.js";
 import type { ClipConfig, ClipTextConfig } from "../models/clip/config.js";
 import { clipImageFeatures, clipTextFeatures, logitScale } from "../models/clip/dual.js";
 import { clipTextEncoder, tokenEmbedding } from "../models/clip/model.js";
+import type { DiscriminatorConfig } from "../models/discriminator/config.js";
+import { discriminator } from "../models/discriminator/model.js";
 import type { UNetConfig } from "../models/unet/config.js";
 import { unet } from "../models/unet/model.js";
 import { type VaeConfig, vaeFactor } from "../models/vae/config.js";
@@ -90,6 +92,12 @@ export function clipParameters(config: ClipConfig): Declared {
     clipImageFeatures(p, config, input("images", [1, 3, imageSize, imageSize]));
     logitScale(p);
   });
+}
+
+/** Every parameter of a discriminator. */
+export function discriminatorParameters(config: DiscriminatorConfig): Declared {
+  const side = 2 ** (config.layers + 2);
+  return declaredBy((p) => discriminator(p, config, input("images", [1, 3, side, side])));
 }
 
 /** Every parameter of a UNet. */

@@ -19,10 +19,15 @@ interface Curves {
   readonly [kind: string]: Readonly<Record<string, readonly number[]>>;
 }
 
+/** What PyTorch's trainings said. */
+export function curves(): Curves {
+  const path = join(resolve(import.meta.dirname, "../golden/training"), "curves.json");
+  return JSON.parse(readFileSync(path, "utf8")) as Curves;
+}
+
 /** Losses of PyTorch's training. */
 export function curve(kind: string, variant: string): readonly number[] {
-  const path = join(resolve(import.meta.dirname, "../golden/training"), "curves.json");
-  return (JSON.parse(readFileSync(path, "utf8")) as Curves)[kind]![variant]!;
+  return curves()[kind]![variant]!;
 }
 
 /** Checks that losses follow PyTorch's within 1e-3 of their size. */

@@ -21,12 +21,24 @@ import {
 import { type DataSpec, dataSchema } from "../data/spec.js";
 import { vaeSchema } from "../modelConfig.js";
 
+/** A network whose features tell how different pictures look, and how much that counts. */
+export type PerceptualConfig = { readonly weight: number } & (
+  | {
+      /** Files of VGG16's weights as torchvision has them, and of LPIPS's. */
+      readonly vgg: string;
+      readonly lin: string;
+    }
+  /** The image encoder of a CLIPModel: a folder, such as the product of a training. */
+  | { readonly clip: string }
+);
+
 /** What is minimised before the discriminator comes in. */
 export interface AutoencoderLossConfig {
   /** Distance of pixels. */
   readonly pixel: "l1" | "l2";
   /** Weight of the Kullback-Leibler term; null is a plain autoencoder. */
   readonly kl: number | null;
+  readonly perceptual?: PerceptualConfig | undefined;
   /** "mean" counts per pixel value; "sum" is the published scale, the same loss times 3 H W. */
   readonly reduction: "mean" | "sum";
 }
@@ -75,6 +87,15 @@ const adversarial = v.strictObject({
   learningRate: learningRateSchema(1e-4),
 });
 
+const perceptual = v.union([
+  v.strictObject({
+    weight: v.optional(real(0), 1),
+    vgg: text("a file's path"),
+    lin: text("a file's path"),
+  }),
+  v.strictObject({ weight: v.optional(real(0), 1), clip: text("a folder") }),
+]);
+
 export const autoencoderSchema: ConfigSchema<AutoencoderConfig> = v.strictObject({
   ...runEntries,
   data: dataSchema,
@@ -86,6 +107,7 @@ export const autoencoderSchema: ConfigSchema<AutoencoderConfig> = v.strictObject
     v.strictObject({
       pixel: v.optional(oneOf(["l1", "l2"]), "l1"),
       kl: v.optional(v.nullable(real(0)), 1e-6),
+      perceptual: v.optional(perceptual),
       reduction: v.optional(oneOf(["mean", "sum"]), "mean"),
     }),
     {},

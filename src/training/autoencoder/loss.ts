@@ -3,7 +3,8 @@ import type { Value } from "../../graph/value.js";
 import type { VaeConfig } from "../../models/vae/config.js";
 import { vaeDecoder, vaeEncoder } from "../../models/vae/model.js";
 import type { Params } from "../../nn/params.js";
-import { klDivergence, mean, posterior, relu, reparameterize, square } from "../losses.js";
+import { klDivergence, mean, posterior, reparameterize, square } from "../losses.js";
+import type { PerceptualDistance } from "./perceptual.js";
 
 /** How a reconstruction is measured against its picture. */
 export interface ReconstructionLoss {
@@ -11,11 +12,7 @@ export interface ReconstructionLoss {
   readonly pixel: "l1" | "l2";
   /** Weight of the Kullback-Leibler term; undefined is an autoencoder without one: latents are means. */
   readonly kl: number | undefined;
-  /** Weight of the perceptual distance and the distance itself, (a, b) [B,3,H,W] -> scalar. */
-  readonly perceptual?: {
-    readonly weight: number;
-    readonly distance: (a: Value, b: Value) => Value;
-  };
+  readonly perceptual?: PerceptualDistance | undefined;
   /**
    * "mean" counts per pixel value, "sum" over a picture as the published trainer does: the same
    * loss times 3 H W, so the weights of the terms mean the same in both.
@@ -29,14 +26,16 @@ export interface AutoencoderTerms {
   readonly reconstruction: Value;
   /** Pixel and perceptual terms: what the adversarial term is balanced against. */
   readonly nll: Value;
-  /** `nll` and the weighted divergence. */
+  /** The weighted divergence. */
+  readonly rest: Value | undefined;
+  /** Both. */
   readonly loss: Value;
   readonly metrics: Readonly<Record<string, Value>>;
 }
 
 /**
  * Encodes, draws, decodes and measures. images [B,3,H,W] in [-1,1], noise [B,C,h,w] standard
- * normal, unused without a divergence. Source: Rombach et al. 2022, appendix G;
+ * normal, unused without a divergence. p is at the root. Source: Rombach et al. 2022, appendix G;
  * CompVis/latent-diffusion, LPIPSWithDiscriminator.
  */
 export function autoencoderLoss(
@@ -57,20 +56,12 @@ export function autoencoderLoss(
   let nll = pixel === "l1" ? l1 : mse;
   const metrics: Record<string, Value> = { l1, mse };
   if (perceptual) {
-    metrics.perceptual = perceptual.distance(images, reconstruction);
+    metrics.perceptual = perceptual.distance(p, images, reconstruction);
     nll = op.add(nll, op.mul(metrics.perceptual, perceptual.weight));
   }
   nll = op.mul(nll, scale);
-  let loss = nll;
-  if (options.kl !== undefined) {
-    metrics.kl = klDivergence(gaussian);
-    loss = op.add(nll, op.mul(metrics.kl, (options.kl * scale) / values));
-  }
-  return { reconstruction, nll, loss, metrics };
-}
-
-/** What a discriminator should say less of: (1 - D(real))+ and (1 + D(fake))+, halved. Lim & Ye 2017. */
-export function hingeLoss(real: Value, fake: Value): Value {
-  const wrong = op.add(mean(relu(op.sub(1, real))), mean(relu(op.add(1, fake))));
-  return op.mul(wrong, 0.5);
+  if (options.kl === undefined) return { reconstruction, nll, rest: undefined, loss: nll, metrics };
+  metrics.kl = klDivergence(gaussian);
+  const rest = op.mul(metrics.kl, (options.kl * scale) / values);
+  return { reconstruction, nll, rest, loss: op.add(nll, rest), metrics };
 }

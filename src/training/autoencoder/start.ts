@@ -3,25 +3,41 @@ import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { checkGroups } from "../modelConfig.js";
 import { findVae, readWeights } from "../reference.js";
 import type { TaskContext } from "../task.js";
-import { initialWeights, vaeParameters, type Weights } from "../weights.js";
+import {
+  discriminatorParameters,
+  initialWeights,
+  vaeParameters,
+  type Weights,
+} from "../weights.js";
 import type { AutoencoderConfig } from "./config.js";
+import { openPerceptual } from "./perceptual.js";
+import type { AutoencoderStart } from "./trainer.js";
 
-/** An autoencoder to begin with. */
-export interface StartingPoint {
-  readonly model: VaeConfig;
-  readonly weights: Weights;
+/**
+ * The checkpoint that the config names, or random weights from its seed; and the networks that help
+ * it to learn. Throws what checkpoints do, and "bad-argument" for sizes that do not fit.
+ */
+export async function startingPoint(
+  config: Pick<AutoencoderConfig, "from" | "model" | "seed" | "loss" | "adversarial">,
+  context: TaskContext,
+): Promise<AutoencoderStart> {
+  const { adversarial, seed, loss } = config;
+  return {
+    ...(await network(config, context)),
+    perceptual: loss.perceptual && (await openPerceptual(loss.perceptual, context)),
+    discriminator:
+      adversarial && initialWeights(discriminatorParameters(adversarial).values(), seed),
+  };
 }
 
-/** The checkpoint that the config names, or random weights from its seed. */
-export async function startingPoint(
-  config: Pick<AutoencoderConfig, "from" | "model" | "seed" | "loss">,
+async function network(
+  { from, model, seed, loss }: Pick<AutoencoderConfig, "from" | "model" | "seed" | "loss">,
   context: TaskContext,
-): Promise<StartingPoint> {
-  if (config.from !== undefined) {
-    const found = await findVae(config.from, context);
+): Promise<Pick<AutoencoderStart, "model" | "weights">> {
+  if (from !== undefined) {
+    const found = await findVae(from, context);
     return { model: found.config, weights: await readWeights(found.weights) };
   }
-  const { model, seed, loss } = config;
   checkGroups("model", model.blockOutChannels, model.normNumGroups);
   const weights = initialWeights(vaeParameters(model).values(), seed);
   return { model, weights: loss.kl === null ? withoutSpread(weights, model) : weights };

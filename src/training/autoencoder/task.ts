@@ -31,10 +31,11 @@ export const autoencoder: TaskKind<AutoencoderConfig> = {
  */
 export function openAutoencoder(config: AutoencoderConfig, context: TaskContext): Promise<Task> {
   return opening(async (use) => {
-    const { model, weights } = await startingPoint(config, context);
+    const start = await startingPoint(config, context);
+    const { model } = start;
     const data = use(await openData(config.data, { ...context, ...config }));
     checkSizes(data, vaeFactor(model));
-    const trainer = use(await autoencoderTrainer(config, context.engine.training, model, weights));
+    const trainer = use(await autoencoderTrainer(config, context.engine.training, start));
     let lastBatch: readonly string[] = [];
     return {
       examplesPerStep: config.batchSize * config.accumulate,

@@ -31,7 +31,10 @@ function settings(loss: Partial<AutoencoderLossConfig>, peak: number): Autoencod
   };
 }
 
-const start = () => derivedWeights("train.vae", vaeParameters(MODEL).values());
+const start = () => ({
+  model: MODEL,
+  weights: derivedWeights("train.vae", vaeParameters(MODEL).values()),
+});
 
 describe("100 steps follow PyTorch's losses", () => {
   test.each([
@@ -40,13 +43,13 @@ describe("100 steps follow PyTorch's losses", () => {
     ["plain", settings({ kl: null }, 5e-5)],
   ] as const)("%s", async (variant, config) => {
     await using engine = cpuEngine();
-    await using trainer = await autoencoderTrainer(config, engine.training, MODEL, start());
+    await using trainer = await autoencoderTrainer(config, engine.training, start());
     const losses: number[] = [];
     for (let step = 0; step < STEPS; step++) {
       const name = `autoencoder.${step}`;
       const { loss } = await trainer.run(step, pictures(name, 4, 16, 16), noise(name, 4, 4, 8, 8));
       await trainer.update(step);
-      losses.push(loss);
+      losses.push(loss!);
     }
     expectToFollow(losses, curve("autoencoder", variant));
   });
@@ -58,9 +61,9 @@ test("the published scale is 3 H W times the mean's, and moves the weights the s
   const losses: number[] = [];
   for (const reduction of ["mean", "sum"] as const) {
     const config = { ...settings({ reduction }, 1e-3), clip: null };
-    await using trainer = await autoencoderTrainer(config, engine.training, MODEL, start());
+    await using trainer = await autoencoderTrainer(config, engine.training, start());
     const images = pictures("scale", 4, 16, 16);
-    losses.push((await trainer.run(0, images, noise("scale", 4, 4, 8, 8))).loss);
+    losses.push((await trainer.run(0, images, noise("scale", 4, 4, 8, 8))).loss!);
     await trainer.update(0);
     weights.push([...(await trainer.store.read("params")).get("decoder.conv_out.weight")!.data]);
   }

@@ -1,9 +1,14 @@
+import { graphOf } from "../../graph/graph.js";
 import { input } from "../../graph/ops.js";
+import type { Value } from "../../graph/value.js";
+import { discriminator } from "../../models/discriminator/model.js";
 import { type VaeConfig, vaeFactor } from "../../models/vae/config.js";
 import { denseParams } from "../../nn/layers.js";
+import type { Params } from "../../nn/params.js";
 import { learningRateAt } from "../../optim/index.js";
 import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runtime/training.js";
 import type { Tensor } from "../../tensor/tensor.js";
+import { opening } from "../../util/opening.js";
 import { scheduleOf } from "../config.js";
 import {
   byShape,
@@ -17,86 +22,127 @@ import {
 } from "../learner.js";
 import type { TaskState } from "../task.js";
 import { vaeParameters, type Weights } from "../weights.js";
+import { withAdversary } from "./adversarial.js";
+import { type Adversary, DISCRIMINATOR, openAdversary } from "./adversary.js";
 import type { AutoencoderConfig } from "./config.js";
-import { autoencoderLoss } from "./loss.js";
+import { type AutoencoderTerms, autoencoderLoss } from "./loss.js";
+import type { PerceptualDistance } from "./perceptual.js";
 
 /** What the trainer needs of its settings. */
 export type AutoencoderSettings = Pick<
   AutoencoderConfig,
-  "steps" | "loss" | "optimizer" | "learningRate" | "clip" | "ema"
+  "steps" | "loss" | "adversarial" | "optimizer" | "learningRate" | "clip" | "ema"
 >;
+
+/** What the trainer begins with. */
+export interface AutoencoderStart {
+  readonly model: VaeConfig;
+  readonly weights: Weights;
+  /** Weights of the discriminator, where there is one. */
+  readonly discriminator?: Weights | undefined;
+  /** Goes with `loss.perceptual`. */
+  readonly perceptual?: PerceptualDistance | undefined;
+}
 
 /** An autoencoder in training, apart from data and randomness. Disposing it frees its memory. */
 export interface AutoencoderTrainer extends AsyncDisposable {
   readonly store: ParameterStore;
   /** Adds the gradients of a batch: images [B,3,H,W] in [-1,1], noise [B,C,h,w] standard normal. */
-  run(
-    step: number,
-    images: Tensor,
-    noise: Tensor,
-  ): Promise<Record<string, number> & { loss: number }>;
+  run(step: number, images: Tensor, noise: Tensor): Promise<Record<string, number>>;
   /** Takes the step that the batches since the last one make. */
   update(step: number): Promise<{ gradientNorm: number; learningRate: number }>;
   save(): Promise<TaskState>;
   restore(state: TaskState): Promise<void>;
 }
 
-/** Starts to train an autoencoder from `start`, its weights by name. */
-export async function autoencoderTrainer(
+/** Starts to train an autoencoder. The metrics of a batch are loss, l1, kl, psnr in dB... */
+export function autoencoderTrainer(
   config: AutoencoderSettings,
   engine: TrainingEngine,
-  model: VaeConfig,
-  start: Weights,
+  start: AutoencoderStart,
 ): Promise<AutoencoderTrainer> {
-  const specs = parameterSpecs(vaeParameters(model).values(), start);
-  const store = await engine.store(specs, storeOptions("autoencoder", config));
-  const schedule = scheduleOf(config.learningRate, config.steps);
-  const programs = byShape(([b, c, h, w]) =>
-    reconstructionProgram(config, engine, store, model, [b!, c!, h!, w!]),
-  );
-  return {
-    store,
-    async run(_step, images, noise) {
-      const out = await (await programs.get(images.shape)).run({ images, noise });
-      const { mse, loss, ...rest } = numbers(out);
-      return { loss: loss!, ...rest, psnr: psnr(mse!) };
-    },
-    async update(step) {
-      const learningRate = learningRateAt(schedule, step);
-      return { ...(await store.update({ step, learningRate })), learningRate };
-    },
-    save: () => saveStore("model", store),
-    restore: (state) => restoreStore("model", store, state),
-    async [Symbol.asyncDispose]() {
-      await programs[Symbol.asyncDispose]();
-      await store[Symbol.asyncDispose]();
-    },
-  };
+  return opening(async (use) => {
+    const specs = parameterSpecs(vaeParameters(start.model).values(), start.weights);
+    const store = use(await engine.store(specs, storeOptions("autoencoder", config)));
+    const { adversarial } = config;
+    const adversary =
+      adversarial &&
+      use(await openAdversary(adversarial, engine, start.discriminator!, config.steps));
+    const programs = (opponent: Adversary | undefined) =>
+      use(byShape((shape) => program(config, engine, { ...start, store }, opponent, shape)));
+    const [alone, opposed] = [programs(undefined), programs(adversary)];
+    const schedule = scheduleOf(config.learningRate, config.steps);
+    const isOpposed = (step: number): boolean =>
+      adversarial !== undefined && step >= adversarial.start;
+    const stores = [["model", store], ...(adversary ? [[DISCRIMINATOR, adversary.store]] : [])] as [
+      string,
+      ParameterStore,
+    ][];
+    return {
+      store,
+      async run(step: number, images: Tensor, noise: Tensor) {
+        const one = await (isOpposed(step) ? opposed : alone).get(images.shape);
+        const { reconstruction, ...out } = await one.run({ images, noise });
+        const { mse, ...metrics } = numbers(out);
+        const judged = isOpposed(step) ? await adversary!.run(images, reconstruction!) : {};
+        return { ...metrics, psnr: psnr(mse!), ...judged };
+      },
+      async update(step: number) {
+        const learningRate = learningRateAt(schedule, step);
+        if (isOpposed(step)) await adversary!.update(step);
+        return { ...(await store.update({ step, learningRate })), learningRate };
+      },
+      async save() {
+        const states = await Promise.all(stores.map(([file, s]) => saveStore(file, s)));
+        return Object.assign({}, ...states) as TaskState;
+      },
+      async restore(state: TaskState) {
+        for (const [file, s] of stores) await restoreStore(file, s, state);
+      },
+    };
+  });
 }
 
 function numbers(out: Readonly<Record<string, Tensor>>): Record<string, number> {
   return Object.fromEntries(Object.entries(out).map(([name, value]) => [name, scalar(value)]));
 }
 
-function reconstructionProgram(
-  { loss: options }: AutoencoderSettings,
+/** The program of one batch's shape: with an opponent, or before there is one. */
+function program(
+  { loss: { perceptual: _, ...options }, adversarial }: AutoencoderSettings,
   engine: TrainingEngine,
-  store: ParameterStore,
-  model: VaeConfig,
-  [b, c, h, w]: readonly [number, number, number, number],
+  { model, perceptual, store }: AutoencoderStart & { readonly store: ParameterStore },
+  opponent: Adversary | undefined,
+  shape: readonly number[],
 ): Promise<TrainingProgram> {
+  const [b, , h, w] = shape as [number, number, number, number];
   const f = vaeFactor(model);
-  const images = input("images", [b, c, h, w]);
-  const noise = input("noise", [b, model.latentChannels, h / f, w / f]);
+  const p = denseParams();
+  const inputs = {
+    images: input("images", shape),
+    noise: input("noise", [b, model.latentChannels, h / f, w / f]),
+  };
   const kl = options.kl ?? undefined;
-  const { loss, metrics } = autoencoderLoss(
-    denseParams(),
-    model,
-    { images, noise },
-    { ...options, kl },
-  );
-  return engine.program(
-    { loss, ...metrics },
-    { label: "autoencoder", stores: [store], gradients: gradientsOf(loss, store.names) },
-  );
+  const terms = autoencoderLoss(p, model, inputs, { ...options, kl, perceptual });
+  const { outputs, minimised } = opponent
+    ? opposedTerms(p, terms, adversarial!)
+    : { outputs: { loss: terms.loss, ...terms.metrics }, minimised: terms.loss };
+  return engine.program(outputs, {
+    label: "autoencoder",
+    stores: opponent ? [store, opponent.store] : [store],
+    gradients: gradientsOf(minimised, store.names),
+    ...(perceptual ? { frozen: perceptual.frozen } : {}),
+  });
+}
+
+function opposedTerms(
+  p: Params,
+  terms: AutoencoderTerms,
+  adversarial: NonNullable<AutoencoderSettings["adversarial"]>,
+): { readonly outputs: Record<string, Value>; readonly minimised: Value } {
+  const { reconstruction, metrics } = terms;
+  const last = graphOf({ reconstruction }).params.get("decoder.conv_out.weight")!;
+  const logits = discriminator(p.at(DISCRIMINATOR), adversarial, reconstruction);
+  const { surrogate, ...shown } = withAdversary(terms, logits, last, adversarial.weight);
+  return { outputs: { ...shown, ...metrics, reconstruction }, minimised: surrogate };
 }

@@ -8,7 +8,7 @@ import {
   logitScale,
 } from "../../models/clip/dual.js";
 import type { Params } from "../../nn/params.js";
-import { diagonalCrossEntropy } from "../losses.js";
+import { diagonalCrossEntropy, meanPool } from "../losses.js";
 
 /** What the loss of a batch of pairs is made from. */
 export interface ClipInputs {
@@ -33,7 +33,8 @@ export interface ClipTerms {
  */
 export function clipLoss(p: Params, config: ClipConfig, inputs: ClipInputs): ClipTerms {
   const texts = clipTextFeatures(p, config, inputs);
-  const pictures = clipImageFeatures(p, config, averaged(inputs.images, config.vision.imageSize));
+  const factor = (inputs.images.shape[2] as number) / config.vision.imageSize;
+  const pictures = clipImageFeatures(p, config, meanPool(inputs.images, factor));
   const logScale = logitScale(p);
   const logits = op.mul(op.matmul(texts, pictures, { transB: true }), op.exp(limited(logScale)));
   const loss = op.mul(
@@ -41,12 +42,6 @@ export function clipLoss(p: Params, config: ClipConfig, inputs: ClipInputs): Cli
     0.5,
   );
   return { loss, logits, logScale };
-}
-
-/** The mean of each square of pixels: [B,3,S,S] -> [B,3,size,size]. */
-function averaged(images: Value, size: number): Value {
-  const factor = (images.shape[2] as number) / size;
-  return factor === 1 ? images : op.mul(op.sumPool(images, factor), 1 / factor ** 2);
 }
 
 /** At most the limit, with the gradient of what is not limited, so that the scale can come back. */
