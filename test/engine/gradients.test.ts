@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { readSafetensors } from "../../src/formats/index.js";
+import { residualSums } from "../../src/graph/checkpoints.js";
 import { gelu, quickGelu, silu, softmax } from "../../src/graph/composites.js";
 import { type Array64, evaluate } from "../../src/graph/evaluate.js";
 import { grad } from "../../src/graph/grad.js";
@@ -115,12 +116,16 @@ const MODELS: Readonly<Record<string, (p: RootParams) => Value>> = {
 };
 
 /** The loss of a model and its gradients by all parameters, by name. */
-function training(name: string): { loss: Value; gradients: ReadonlyMap<string, Value> } {
+function training(
+  name: string,
+  recompute = false,
+): { loss: Value; gradients: ReadonlyMap<string, Value> } {
   const p = denseParams();
   const loss = MODELS[name]!(p);
   const { params } = graphOf({ loss });
   expect([...params.keys()].sort()).toEqual([...p.declared.keys()].sort());
-  const gradients = grad(loss, [...params.values()]);
+  const options = recompute ? { keep: residualSums(loss) } : {};
+  const gradients = grad(loss, [...params.values()], options);
   return { loss, gradients: new Map([...params.keys()].map((key, i) => [key, gradients[i]!])) };
 }
 
@@ -167,6 +172,26 @@ describe("gradients of whole models are PyTorch's", () => {
     const outputs = await program.run({});
     expect(outputs.loss!.data[0]! / LOSSES[name]!).toBeCloseTo(1, 5);
     expect(await wrongOnes(name, (key) => outputs[`grad ${key}`]!.data)).toEqual([]);
+  });
+
+  test.each([
+    ...Object.keys(MODELS).map((name) => [name, "all kept", false] as const),
+    ["vae", "activations recomputed", true],
+  ] as const)("%s, as the engine trains, %s", async (name, _, recompute) => {
+    const { loss, gradients } = training(name, recompute);
+    const specs = [...gradients].map(([key, { shape }]) => ({
+      ...derivedWeight(name, key, shape as number[]),
+      name: key,
+    }));
+    const optimizer = { kind: "sgd", momentum: 0.9 } as const; // begins as the gradient itself
+    await using store = await engine.training.store(specs, { label: name, optimizer });
+    const options = { label: name, stores: [store], gradients };
+    await using program = await engine.training.program({ loss }, options);
+    const outputs = await program.run({});
+    expect(outputs.loss!.data[0]! / LOSSES[name]!).toBeCloseTo(1, 5);
+    await store.update({ step: 0, learningRate: 0 });
+    const momentum = await store.read(store.parts[1]!);
+    expect(await wrongOnes(name, (key) => momentum.get(key)!.data)).toEqual([]);
   });
 
   test.each(["clip-quick", "clip-gelu", "unet-conv"])("%s, in float64", async (name) => {
