@@ -192,6 +192,26 @@ test("what may be one of several kinds is told of, filled in and suggested for",
   );
 });
 
+test("of two kinds of sections the one that fits best counts", () => {
+  const vgg = v.strictObject({ weight: batchSizeSchema(1), vgg: v.string(), lin: v.string() });
+  const clip = v.strictObject({ weight: batchSizeSchema(1), clip: v.string() });
+  const either = v.strictObject({ perceptual: v.union([vgg, clip]) });
+  const say = (perceptual: unknown): string => {
+    try {
+      return JSON.stringify(resolveConfig(either, { perceptual }, "c").json);
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  expect(say({ clip: "a" })).toBe('{"perceptual":{"weight":1,"clip":"a"}}');
+  expect(say({ lin: "b", vgg: "a" })).toBe('{"perceptual":{"weight":1,"vgg":"a","lin":"b"}}');
+  expect(say({ clip: "a", wieght: 2 })).toBe(
+    'c: unknown key "perceptual.wieght": did you mean "perceptual.weight"? ' +
+      'Keys of "perceptual": weight, vgg, lin, clip.',
+  );
+  expect(say({ vgg: "a" })).toBe('c: the key "perceptual.lin" is missing.');
+});
+
 test("all mistakes are told at once", () => {
   expect(refusal({ steps: 0, sed: 1, clip: "no" })).toBe(
     [

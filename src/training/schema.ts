@@ -53,7 +53,7 @@ export function oneOf<const W extends readonly string[]>(words: W): ConfigSchema
 export function parseConfig<T>(schema: ConfigSchema<T>, json: unknown, where: string): T {
   const result = v.safeParse(schema, json);
   if (result.success) return result.output;
-  const issues = result.issues.flatMap(innerIssues);
+  const issues = result.issues.flatMap((issue) => innerIssues(schema, json, issue));
   const problems = issues.map((issue) => `${where}: ${problemOf(schema, json, issue)}`);
   throw new TintypeError("bad-argument", [...new Set(problems)].join("\n"));
 }
@@ -79,7 +79,9 @@ function withDefaults(schema: AnySchema, json: unknown): unknown {
   const value = json === undefined ? schema.default : json;
   if (value === undefined || value === null) return value;
   if (schema.wrapped !== undefined) return withDefaults(schema.wrapped, value);
-  const fitting = alternatives(schema, value);
+  const fitting = alternatives(schema, value).filter(
+    (s) => v.safeParse(s as ConfigSchema<unknown>, value).success,
+  );
   const { entries } = fitting.find((s) => s.entries !== undefined) ?? {};
   if (entries !== undefined && typeof value === "object" && !Array.isArray(value)) {
     const rows = Object.entries(entries).map(([key, inner]) => {
@@ -98,19 +100,31 @@ export function showValue(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
-/** Of a value that fits none of several schemas: what is wrong inside, where one nearly fits. */
-function innerIssues(issue: v.BaseIssue<unknown>): v.BaseIssue<unknown>[] {
-  const inside = (issue.issues ?? []).filter(({ path }) => path !== undefined);
-  if (issue.type !== "union" || inside.length === 0) return [issue];
+/** Of a value that fits none of several schemas: what is wrong with it for the one that it fits best. */
+function innerIssues(
+  schema: AnySchema,
+  json: unknown,
+  issue: v.BaseIssue<unknown>,
+): v.BaseIssue<unknown>[] {
   const outer = issue.path ?? [];
-  return inside.flatMap((inner) => {
-    const path = [...outer, ...inner.path!] as typeof inner.path;
-    return innerIssues({ ...inner, path });
+  if (issue.type !== "union") return [issue];
+  const tries = schemaAt(schema, json, keysTo(issue)).map((option) => {
+    const { issues = [] } = v.safeParse(option as ConfigSchema<unknown>, issue.input);
+    return issues.map((inner): v.BaseIssue<unknown> => {
+      const path: v.IssuePathItem[] = [...outer, ...(inner.path ?? [])];
+      return { ...inner, path: inner.path && (path as [v.IssuePathItem]) };
+    });
   });
+  const near = tries.filter((issues) => issues.every(({ path }) => path !== undefined));
+  const [best] = near.toSorted((one, other) => one.length - other.length);
+  return best ?? [issue];
 }
 
+const keysTo = ({ path = [] }: v.BaseIssue<unknown>): (string | number)[] =>
+  path.map(({ key }) => key as string | number);
+
 function problemOf(schema: AnySchema, json: unknown, issue: v.BaseIssue<unknown>): string {
-  const path = (issue.path ?? []).map((item) => item.key as string | number);
+  const path = keysTo(issue);
   const key = showPath(path);
   const holder = issue.path?.at(-1)?.input;
   if (issue.type === "strict_object" && Array.isArray(holder)) {

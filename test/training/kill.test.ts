@@ -70,9 +70,7 @@ describe("a disk that fills up", () => {
   });
 });
 
-const KINDS = thorough ? (Object.keys(TINY) as TinyKind[]) : (["diffusion"] as const);
-
-describe.each(KINDS)("a training of %s", (kind) => {
+describe.skipIf(!thorough).each(Object.keys(TINY) as TinyKind[])("a training of %s", (kind) => {
   const config = join(space, `${kind}.json`);
   writeFileSync(config, JSON.stringify(TINY[kind]));
   const training = (run: string, fate: Fate = {}): Promise<Ended> => {
@@ -95,6 +93,46 @@ describe.each(KINDS)("a training of %s", (kind) => {
       const [one, other] = [whole, run].map((folder) => readFileSync(`${folder}/${name}`));
       expect(other!.equals(one!), name).toBe(true);
     }
+  });
+});
+
+describe("Ctrl-C", () => {
+  const config = join(space, "long.json");
+  writeFileSync(
+    config,
+    JSON.stringify({ ...TINY.autoencoder, steps: 5000, samples: { every: 0 } }),
+  );
+  const training = (run: string, onError: Fate["onError"]): Promise<Ended> =>
+    runProcess("cli/main.ts", ["train", "autoencoder", "--config", config, "--out", run], {
+      onError,
+    });
+
+  test("finishes the step and saves it", async () => {
+    const run = join(space, "interrupted");
+    let sent = false;
+    const { code, err } = await training(run, (text, child) => {
+      if (sent || !text.includes("step 1/")) return;
+      sent = true;
+      child.kill("SIGINT");
+    });
+    expect(code).toBe(130);
+    const step = Number(/Step (\d+) is saved\. Go on with --resume/.exec(err)?.[1]);
+    expect(metricsOf(run).at(-1)).toMatchObject({ step });
+    const last = readdirSync(`${run}/checkpoints`).at(-1);
+    expect(last).toBe(`step-${String(step).padStart(6, "0")}`);
+  });
+
+  test("a second time leaves at once", async () => {
+    const run = join(space, "left");
+    let sent = 0;
+    const { code, err } = await training(run, (text, child) => {
+      if (sent === 0 && text.includes("training in")) child.kill("SIGINT");
+      else if (sent === 1 && text.includes("Ctrl-C again")) child.kill("SIGINT");
+      else return;
+      sent++;
+    });
+    expect(code).toBe(null);
+    expect(err).not.toContain("stopped.");
   });
 });
 

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 /** How a process ended; code null: it was killed. */
@@ -12,6 +12,8 @@ export interface Ended {
 export interface Fate {
   /** Killed so many milliseconds after it began to write. */
   readonly killAfter?: number | undefined;
+  /** Called with all that it has written to standard error, after each piece. */
+  readonly onError?: ((err: string, child: ChildProcess) => void) | undefined;
   /** KiB that a file of it may have, as `ulimit -f` of bash counts. */
   readonly largestFile?: number | undefined;
 }
@@ -20,7 +22,7 @@ export interface Fate {
 export function runProcess(
   path: string,
   args: readonly string[],
-  { killAfter, largestFile }: Fate = {},
+  { killAfter, largestFile, onError }: Fate = {},
 ): Promise<Ended> {
   const script = fileURLToPath(new URL(`../../${path}`, import.meta.url));
   const command = [process.execPath, "--import", "tsx", script, ...args];
@@ -39,6 +41,7 @@ export function runProcess(
   child.stderr.on("data", (chunk: Buffer) => {
     began();
     err += chunk.toString();
+    onError?.(err, child);
   });
   return new Promise((done) =>
     child.once("close", (code) => {
