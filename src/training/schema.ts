@@ -109,8 +109,8 @@ function innerIssues(
   const outer = issue.path ?? [];
   if (issue.type !== "union") return [issue];
   const tries = schemaAt(schema, json, keysTo(issue)).map((option) => {
-    const { issues = [] } = v.safeParse(option as ConfigSchema<unknown>, issue.input);
-    return issues.map((inner): v.BaseIssue<unknown> => {
+    const { issues } = v.safeParse(option as ConfigSchema<unknown>, issue.input);
+    return (issues ?? []).map((inner): v.BaseIssue<unknown> => {
       const path: v.IssuePathItem[] = [...outer, ...(inner.path ?? [])];
       return { ...inner, path: inner.path && (path as [v.IssuePathItem]) };
     });
