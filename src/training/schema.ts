@@ -111,8 +111,9 @@ function innerIssues(
   const tries = schemaAt(schema, json, keysTo(issue)).map((option) => {
     const { issues } = v.safeParse(option as ConfigSchema<unknown>, issue.input);
     return (issues ?? []).map((inner): v.BaseIssue<unknown> => {
-      const path: v.IssuePathItem[] = [...outer, ...(inner.path ?? [])];
-      return { ...inner, path: inner.path && (path as [v.IssuePathItem]) };
+      if (inner.path === undefined) return inner;
+      const [first = inner.path[0], ...rest] = [...outer, ...inner.path];
+      return { ...inner, path: [first, ...rest] };
     });
   });
   const near = tries.filter((issues) => issues.every(({ path }) => path !== undefined));
@@ -120,8 +121,8 @@ function innerIssues(
   return best ?? [issue];
 }
 
-const keysTo = ({ path = [] }: v.BaseIssue<unknown>): (string | number)[] =>
-  path.map(({ key }) => key as string | number);
+const keysTo = ({ path }: v.BaseIssue<unknown>): (string | number)[] =>
+  (path ?? []).map(({ key }) => key as string | number);
 
 function problemOf(schema: AnySchema, json: unknown, issue: v.BaseIssue<unknown>): string {
   const path = keysTo(issue);
