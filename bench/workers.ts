@@ -37,6 +37,16 @@ export function diffusersWorker(python: string): BenchWorker {
   return worker("diffusers", python, [here("diffusersWorker.py")]);
 }
 
+/** Tintype's trainers from their sources. */
+export function trainingWorker(): BenchWorker {
+  return worker("tintype", process.execPath, ["--import", "tsx", here("trainingWorker.ts")]);
+}
+
+/** PyTorch training, in a Python that has diffusers. */
+export function torchTrainingWorker(python: string): BenchWorker {
+  return worker("pytorch", python, [here("trainingWorker.py")]);
+}
+
 /** The middle one, or the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
