@@ -1,5 +1,6 @@
 import { grad } from "../graph/grad.js";
 import { graphOf } from "../graph/graph.js";
+import { deepestFirst } from "../graph/liveness.js";
 import type { Value } from "../graph/value.js";
 import type { ParamDeclaration } from "../nn/params.js";
 import type { EmaSpec, OptimizerSpec } from "../optim/index.js";
@@ -57,7 +58,7 @@ export function gradientsOf(
     trained.map((name) => params.get(name)!),
     keep === undefined ? {} : { keep },
   );
-  return new Map(trained.map((name, i) => [name, gradients[i]!]));
+  return deepestFirst(new Map(trained.map((name, i) => [name, gradients[i]!])));
 }
 
 /** The parameters as they are to be used: averaged, where the store keeps an average. */

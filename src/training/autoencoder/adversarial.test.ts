@@ -44,6 +44,7 @@ const SETTINGS: AutoencoderSettings = {
   learningRate: constant(2e-4),
   clip: null,
   ema: null,
+  recompute: false,
 };
 
 const start = () => ({

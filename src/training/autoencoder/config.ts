@@ -20,6 +20,7 @@ import {
 } from "../config.js";
 import { type DataSpec, dataSchema } from "../data/spec.js";
 import { vaeSchema } from "../modelConfig.js";
+import { type Recompute, recomputeSchema } from "../recompute.js";
 
 /** A network whose features tell how different pictures look, and how much that counts. */
 export type PerceptualConfig = { readonly weight: number } & (
@@ -71,6 +72,11 @@ export interface AutoencoderConfig extends RunConfig {
   readonly learningRate: LearningRateConfig;
   readonly clip: number | null;
   readonly ema: Required<EmaSpec> | null;
+  /**
+   * Works activations out again in the backward pass: least memory, up to a third more work. "auto":
+   * as many as the free memory demands, decided when the run begins.
+   */
+  readonly recompute: Recompute;
   /** Batches over which the latents' scale is measured when the autoencoder is written. */
   readonly scaleBatches: number;
   /** Numbers that the product is written in. */
@@ -117,6 +123,7 @@ export const autoencoderSchema: ConfigSchema<AutoencoderConfig> = v.strictObject
   learningRate: learningRateSchema(2e-4),
   clip: clipSchema(1),
   ema: emaSchema(null),
+  recompute: recomputeSchema,
   scaleBatches: v.optional(whole(1), 16),
   dtype: v.optional(oneOf(["fp32", "fp16"]), "fp32"),
 });

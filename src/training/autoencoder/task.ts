@@ -33,9 +33,11 @@ export function openAutoencoder(config: AutoencoderConfig, context: TaskContext)
   return opening(async (use) => {
     const start = await startingPoint(config, context);
     const { model } = start;
+    const { engine, platform } = context;
+    const free = () => platform.availableMemory();
     const data = use(await openData(config.data, { ...context, ...config }));
     checkSizes(data, vaeFactor(model));
-    const trainer = use(await autoencoderTrainer(config, context.engine.training, start));
+    const trainer = use(await autoencoderTrainer(config, engine.training, start, free));
     let lastBatch: readonly string[] = [];
     return {
       examplesPerStep: config.batchSize * config.accumulate,
@@ -57,7 +59,6 @@ export function openAutoencoder(config: AutoencoderConfig, context: TaskContext)
       save: trainer.save,
       restore: trainer.restore,
       async export(folder: string) {
-        const { platform } = context;
         const scaled = await measured(config, context, model, await learned(trainer.store), data);
         await writeComponent(platform.files, `${folder}/vae`, scaled, config.dtype);
       },

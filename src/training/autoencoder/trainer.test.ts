@@ -28,6 +28,7 @@ function settings(loss: Partial<AutoencoderLossConfig>, peak: number): Autoencod
     learningRate: { peak, warmup: 0, schedule: "constant" },
     clip: 1,
     ema: null,
+    recompute: false,
   };
 }
 

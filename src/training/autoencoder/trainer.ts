@@ -12,7 +12,6 @@ import { opening } from "../../util/opening.js";
 import { scheduleOf } from "../config.js";
 import {
   byShape,
-  gradientsOf,
   parameterSpecs,
   psnr,
   restoreStore,
@@ -20,6 +19,7 @@ import {
   scalar,
   storeOptions,
 } from "../learner.js";
+import { type GradientPlan, gradientPlan } from "../recompute.js";
 import type { TaskState } from "../task.js";
 import { vaeParameters, type Weights } from "../weights.js";
 import { withAdversary } from "./adversarial.js";
@@ -31,7 +31,7 @@ import type { PerceptualDistance } from "./perceptual.js";
 /** What the trainer needs of its settings. */
 export type AutoencoderSettings = Pick<
   AutoencoderConfig,
-  "steps" | "loss" | "adversarial" | "optimizer" | "learningRate" | "clip" | "ema"
+  "steps" | "loss" | "adversarial" | "optimizer" | "learningRate" | "clip" | "ema" | "recompute"
 >;
 
 /** What the trainer begins with. */
@@ -55,21 +55,26 @@ export interface AutoencoderTrainer extends AsyncDisposable {
   restore(state: TaskState): Promise<void>;
 }
 
-/** Starts to train an autoencoder. The metrics of a batch are loss, l1, kl, psnr in dB... */
+/**
+ * Starts to train an autoencoder. The metrics of a batch are loss, l1, kl, psnr in dB... `freeBytes`
+ * is what recompute: "auto" goes by.
+ */
 export function autoencoderTrainer(
   config: AutoencoderSettings,
   engine: TrainingEngine,
   start: AutoencoderStart,
+  freeBytes: () => number | undefined = () => undefined,
 ): Promise<AutoencoderTrainer> {
   return opening(async (use) => {
     const specs = parameterSpecs(vaeParameters(start.model).values(), start.weights);
     const store = use(await engine.store(specs, storeOptions("autoencoder", config)));
+    const plan = gradientPlan(config.recompute, freeBytes);
     const { adversarial } = config;
     const adversary =
       adversarial &&
       use(await openAdversary(adversarial, engine, start.discriminator!, config.steps));
     const programs = (opponent: Adversary | undefined) =>
-      use(byShape((shape) => program(config, engine, { ...start, store }, opponent, shape)));
+      use(byShape((shape) => program(config, engine, { ...start, store, plan }, opponent, shape)));
     const [alone, opposed] = [programs(undefined), programs(adversary)];
     const schedule = scheduleOf(config.learningRate, config.steps);
     const isOpposed = (step: number): boolean =>
@@ -94,9 +99,10 @@ export function autoencoderTrainer(
       },
       async save() {
         const states = await Promise.all(stores.map(([file, s]) => saveStore(file, s)));
-        return Object.assign({}, ...states) as TaskState;
+        return Object.assign(plan.save(), ...states) as TaskState;
       },
       async restore(state: TaskState) {
+        await plan.restore(state);
         for (const [file, s] of stores) await restoreStore(file, s, state);
       },
     };
@@ -111,7 +117,12 @@ function numbers(out: Readonly<Record<string, Tensor>>): Record<string, number> 
 function program(
   { loss: { perceptual: _, ...options }, adversarial }: AutoencoderSettings,
   engine: TrainingEngine,
-  { model, perceptual, store }: AutoencoderStart & { readonly store: ParameterStore },
+  {
+    model,
+    perceptual,
+    store,
+    plan,
+  }: AutoencoderStart & { readonly store: ParameterStore; readonly plan: GradientPlan },
   opponent: Adversary | undefined,
   shape: readonly number[],
 ): Promise<TrainingProgram> {
@@ -130,7 +141,7 @@ function program(
   return engine.program(outputs, {
     label: "autoencoder",
     stores: opponent ? [store, opponent.store] : [store],
-    gradients: gradientsOf(minimised, store.names),
+    gradients: plan.gradients(minimised, store.names),
     ...(perceptual ? { frozen: perceptual.frozen } : {}),
   });
 }

@@ -18,6 +18,7 @@ import {
 } from "../config.js";
 import { type DataSpec, dataSchema } from "../data/spec.js";
 import { textSchema, visionSchema } from "../modelConfig.js";
+import { type Recompute, recomputeSchema } from "../recompute.js";
 
 /** The networks: vocabulary and length of the text are the tokenizer's. */
 export interface ClipModelConfig {
@@ -39,6 +40,11 @@ export interface ClipTrainingConfig extends RunConfig {
   readonly learningRate: LearningRateConfig;
   readonly clip: number | null;
   readonly ema: Required<EmaSpec> | null;
+  /**
+   * Works activations out again in the backward pass: least memory, up to a third more work. "auto":
+   * as many as the free memory demands, decided when the run begins.
+   */
+  readonly recompute: Recompute;
   /** Numbers that the product is written in. */
   readonly dtype: WeightDType;
 }
@@ -63,5 +69,6 @@ export const clipTrainingSchema: ConfigSchema<ClipTrainingConfig> = v.strictObje
   learningRate: learningRateSchema(5e-4),
   clip: clipSchema(1),
   ema: emaSchema(null),
+  recompute: recomputeSchema,
   dtype: v.optional(oneOf(["fp32", "fp16"]), "fp32"),
 });

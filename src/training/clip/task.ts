@@ -33,7 +33,9 @@ export function openClip(config: ClipTrainingConfig, context: TaskContext): Prom
     const data = use(await openData(config.data, { ...context, ...config }));
     checkPictures(data.sizes, model.vision.imageSize);
     const weights = initialWeights(clipParameters(model).values(), config.seed);
-    const trainer = use(await clipTrainer(config, context.engine.training, model, weights));
+    const { engine, platform } = context;
+    const free = () => platform.availableMemory();
+    const trainer = use(await clipTrainer(config, engine.training, model, weights, free));
     let lastBatch: readonly string[] = [];
     return {
       examplesPerStep: config.batchSize,
@@ -59,7 +61,7 @@ export function openClip(config: ClipTrainingConfig, context: TaskContext): Prom
       restore: trainer.restore,
       export: async (folder: string) => {
         const trained = { config: model, weights: await learned(trainer.store) };
-        await writeProduct(context.platform, folder, trained, named, config);
+        await writeProduct(platform, folder, trained, named, config);
       },
       samples: async () => [],
     };

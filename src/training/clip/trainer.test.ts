@@ -35,6 +35,7 @@ const SETTINGS: ClipSettings = {
   learningRate: { peak: 1e-3, warmup: 0, schedule: "constant" },
   clip: 1,
   ema: null,
+  recompute: false,
 };
 
 function start(logScale: number): Weights {

@@ -9,13 +9,13 @@ import { opening } from "../../util/opening.js";
 import { scheduleOf } from "../config.js";
 import {
   byShape,
-  gradientsOf,
   parameterSpecs,
   restoreStore,
   saveStore,
   scalar,
   storeOptions,
 } from "../learner.js";
+import { type GradientPlan, gradientPlan } from "../recompute.js";
 import type { TaskState } from "../task.js";
 import { clipParameters, type Weights } from "../weights.js";
 import type { ClipTrainingConfig } from "./config.js";
@@ -24,7 +24,7 @@ import { clipLoss } from "./loss.js";
 /** What the trainer needs of its settings. */
 export type ClipSettings = Pick<
   ClipTrainingConfig,
-  "steps" | "optimizer" | "learningRate" | "clip" | "ema"
+  "steps" | "optimizer" | "learningRate" | "clip" | "ema" | "recompute"
 >;
 
 /** Pairs of texts and pictures. */
@@ -48,18 +48,23 @@ export interface ClipTrainer extends AsyncDisposable {
   restore(state: TaskState): Promise<void>;
 }
 
-/** Starts to train CLIP from `start`, its weights by name. */
+/**
+ * Starts to train CLIP from `start`, its weights by name. `freeBytes` is what recompute: "auto" goes
+ * by.
+ */
 export function clipTrainer(
   config: ClipSettings,
   engine: TrainingEngine,
   model: ClipConfig,
   start: Weights,
+  freeBytes: () => number | undefined = () => undefined,
 ): Promise<ClipTrainer> {
   return opening(async (use) => {
     const specs = parameterSpecs(clipParameters(model).values(), start);
     const store = use(await engine.store(specs, storeOptions("CLIP", config)));
     const schedule = scheduleOf(config.learningRate, config.steps);
-    const programs = use(byShape((shape) => clipProgram(engine, store, model, shape)));
+    const plan = gradientPlan(config.recompute, freeBytes);
+    const programs = use(byShape((shape) => clipProgram(engine, store, model, plan, shape)));
     return {
       store,
       async run({ images, ids, ends }: ClipBatch) {
@@ -75,8 +80,11 @@ export function clipTrainer(
         const learningRate = learningRateAt(schedule, step);
         return { ...(await store.update({ step, learningRate })), learningRate };
       },
-      save: () => saveStore("model", store),
-      restore: (state: TaskState) => restoreStore("model", store, state),
+      save: async () => ({ ...(await saveStore("model", store)), ...plan.save() }),
+      async restore(state: TaskState) {
+        await plan.restore(state);
+        await restoreStore("model", store, state);
+      },
     };
   });
 }
@@ -85,6 +93,7 @@ function clipProgram(
   engine: TrainingEngine,
   store: ParameterStore,
   model: ClipConfig,
+  plan: GradientPlan,
   shape: readonly number[],
 ): Promise<TrainingProgram> {
   const batch = shape[0]!;
@@ -96,6 +105,6 @@ function clipProgram(
   const { loss, logits, logScale } = clipLoss(denseParams(), model, inputs);
   return engine.program(
     { loss, logits, logScale },
-    { label: "CLIP", stores: [store], gradients: gradientsOf(loss, store.names) },
+    { label: "CLIP", stores: [store], gradients: plan.gradients(loss, store.names) },
   );
 }

@@ -22,6 +22,7 @@ import {
 } from "../config.js";
 import { type DataSpec, dataSchema } from "../data/spec.js";
 import { textSchema, unetSchema } from "../modelConfig.js";
+import { type Recompute, recomputeSchema } from "../recompute.js";
 
 /** How pictures become noise. */
 export interface NoiseConfig {
@@ -94,8 +95,11 @@ export interface DiffusionConfig extends RunConfig {
   readonly clip: number | null;
   readonly ema: Required<EmaSpec> | null;
   readonly sampling: SamplingConfig;
-  /** Works activations out again in the backward pass: least memory, a third more work. */
-  readonly recompute: boolean;
+  /**
+   * Works activations out again in the backward pass: least memory, up to a third more work. "auto":
+   * as many as the free memory demands, decided when the run begins.
+   */
+  readonly recompute: Recompute;
   /** Numbers that the product is written in. */
   readonly dtype: WeightDType;
 }
@@ -150,6 +154,6 @@ export const diffusionSchema: ConfigSchema<DiffusionConfig> = v.strictObject({
     }),
     {},
   ),
-  recompute: v.optional(v.boolean(), false),
+  recompute: recomputeSchema,
   dtype: v.optional(oneOf(["fp32", "fp16"]), "fp32"),
 });

@@ -30,7 +30,9 @@ export function openDiffusion(config: DiffusionConfig, context: TaskContext): Pr
     const parts = await diffusionParts(config, context);
     const examples = use(await openExamples(config, context, parts));
     const captions = use(await openCaptions(config, context, parts, examples));
-    const trainer = use(await diffusionTrainer(config, context.engine.training, parts));
+    const { engine, platform } = context;
+    const free = () => platform.availableMemory();
+    const trainer = use(await diffusionTrainer(config, engine.training, parts, free));
     let lastBatch: readonly string[] = [];
     return {
       examplesPerStep: config.batchSize * config.accumulate,

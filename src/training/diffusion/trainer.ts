@@ -7,7 +7,6 @@ import {
   type PredictionType,
   parseSchedulerConfig,
 } from "../../diffusion/index.js";
-import { residualSums } from "../../graph/checkpoints.js";
 import * as op from "../../graph/ops.js";
 import { clipTextEncoder, tokenEmbedding } from "../../models/clip/model.js";
 import { denseParams } from "../../nn/layers.js";
@@ -17,7 +16,6 @@ import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { scheduleOf } from "../config.js";
 import {
   byShape,
-  gradientsOf,
   parameterSpecs,
   restoreStore,
   saveStore,
@@ -25,6 +23,7 @@ import {
   storeOptions,
 } from "../learner.js";
 import { posterior, reparameterize } from "../losses.js";
+import { type GradientPlan, gradientPlan } from "../recompute.js";
 import { readWeights } from "../reference.js";
 import type { TaskState } from "../task.js";
 import { textParameters, under, unetParameters, type Weights } from "../weights.js";
@@ -72,16 +71,23 @@ export interface DiffusionTrainer extends AsyncDisposable {
   restore(state: TaskState): Promise<void>;
 }
 
-/** Starts to train a UNet, and its text encoder where `config.text.train` says so. */
+/**
+ * Starts to train a UNet, and its text encoder where `config.text.train` says so. `freeBytes` is what
+ * recompute: "auto" goes by.
+ */
 export async function diffusionTrainer(
   config: DiffusionSettings,
   engine: TrainingEngine,
   parts: TrainedParts,
+  freeBytes: () => number | undefined = () => undefined,
 ): Promise<DiffusionTrainer> {
   const store = await openStore(config, engine, parts);
+  const plan = gradientPlan(config.recompute, freeBytes);
   const alphaBars = alphaBarsOf(parts.scheduler);
   const schedule = scheduleOf(config.learningRate, config.steps);
-  const programs = byShape((shape) => diffusionProgram(config, engine, store, parts, shape));
+  const programs = byShape((shape) =>
+    diffusionProgram(config, engine, { ...parts, store, plan }, shape),
+  );
   return {
     store,
     timesteps: alphaBars.length,
@@ -102,8 +108,11 @@ export async function diffusionTrainer(
       const learningRate = learningRateAt(schedule, step);
       return { ...(await store.update({ step, learningRate })), learningRate };
     },
-    save: () => saveStore("model", store),
-    restore: (state) => restoreStore("model", store, state),
+    save: async () => ({ ...(await saveStore("model", store)), ...plan.save() }),
+    async restore(state) {
+      await plan.restore(state);
+      await restoreStore("model", store, state);
+    },
     async [Symbol.asyncDispose]() {
       await programs[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
@@ -163,8 +172,14 @@ function levelInputs(
 function diffusionProgram(
   config: DiffusionSettings,
   engine: TrainingEngine,
-  store: ParameterStore,
-  { unet, text, vae, prediction }: TrainedParts,
+  {
+    unet,
+    text,
+    vae,
+    prediction,
+    store,
+    plan,
+  }: TrainedParts & { readonly store: ParameterStore; readonly plan: GradientPlan },
   shape: readonly number[],
 ): Promise<TrainingProgram> {
   const [batch, channels, h, w] = shape as [number, number, number, number];
@@ -191,7 +206,6 @@ function diffusionProgram(
     context,
   };
   const { loss, mse } = diffusionLoss(p.at("unet"), unet.config, inputs, prediction);
-  const keep = config.recompute ? residualSums(loss) : undefined;
-  const gradients = gradientsOf(loss, store.names, keep);
+  const gradients = plan.gradients(loss, store.names);
   return engine.program({ loss, mse }, { label: "diffusion model", stores: [store], gradients });
 }

@@ -1,0 +1,54 @@
+import { expect, test } from "vitest";
+import { graphOf } from "../graph/graph.js";
+import { peakActivationBytes } from "../graph/liveness.js";
+import * as op from "../graph/ops.js";
+import type { Value } from "../graph/value.js";
+import { denseParams } from "../nn/layers.js";
+import { resnetBlock } from "../nn/resnet.js";
+import { total } from "./losses.js";
+import { gradientPlan, type Recompute } from "./recompute.js";
+
+/** A deep residual network's loss. */
+function deep(): Value {
+  const p = denseParams();
+  let h = op.input("x", [1, 8, 16, 16]);
+  for (let i = 0; i < 12; i++) h = resnetBlock(p.at(i), h, undefined, 8, { groups: 4, eps: 1e-5 });
+  return total(h);
+}
+
+function peak(recompute: Recompute, free: number | undefined): number {
+  const loss = deep();
+  const plan = gradientPlan(recompute, () => free);
+  const gradients = plan.gradients(loss, [...graphOf({ loss }).params.keys()]);
+  return peakActivationBytes(graphOf({ loss, ...Object.fromEntries(gradients) }), {});
+}
+
+test("auto keeps what fits in the free memory", () => {
+  const [all, least] = [peak(false, undefined), peak(true, undefined)];
+  expect(least).toBeLessThan(all / 2);
+  expect(peak("auto", undefined)).toBe(all);
+  expect(peak("auto", 10 * all)).toBe(all);
+  expect(peak("auto", least)).toBe(least);
+  const between = peak("auto", all);
+  expect(between).toBeGreaterThan(least);
+  expect(between).toBeLessThan(all);
+});
+
+test("a run that resumes keeps to what was decided, whatever memory is free then", async () => {
+  const loss = deep();
+  const names = [...graphOf({ loss }).params.keys()];
+  const peakOf = (plan: ReturnType<typeof gradientPlan>): number =>
+    peakActivationBytes(graphOf({ loss, ...Object.fromEntries(plan.gradients(loss, names)) }), {});
+  const short = gradientPlan("auto", () => 1);
+  const least = peakOf(short);
+  const resumed = gradientPlan("auto", () => undefined);
+  await resumed.restore(short.save());
+  expect(peakOf(resumed)).toBe(least);
+
+  const plenty = gradientPlan("auto", () => undefined);
+  const all = peakOf(plenty);
+  expect(plenty.save()).toEqual({});
+  const later = gradientPlan("auto", () => 1);
+  await later.restore(plenty.save());
+  expect(peakOf(later)).toBe(all);
+});

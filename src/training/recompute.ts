@@ -1,0 +1,72 @@
+import * as v from "valibot";
+import { productsAndSums, residualSums } from "../graph/checkpoints.js";
+import { graphOf } from "../graph/graph.js";
+import { peakActivationBytes } from "../graph/liveness.js";
+import type { Value } from "../graph/value.js";
+import { full } from "../tensor/tensor.js";
+import type { ConfigSchema } from "./config.js";
+import { gradientsOf } from "./learner.js";
+import { readPart, type TaskState } from "./task.js";
+
+/** `recompute` of every kind of training. */
+export const recomputeSchema: ConfigSchema<Recompute> = v.optional(
+  v.union([v.boolean(), v.literal("auto")]),
+  "auto",
+);
+
+/** Whether activations are worked out again in the backward pass; "auto": where memory is short. */
+export type Recompute = boolean | "auto";
+
+/** What is kept of the forward pass, from everything to the least. */
+const LEVELS: readonly ((loss: Value) => ReadonlySet<Value> | undefined)[] = [
+  () => undefined,
+  productsAndSums,
+  residualSums,
+];
+
+/** Share of the free memory that activations may take; the engine needs some beside them. */
+const ROOM = 0.7;
+
+/** Writes gradients, keeping as much of the forward pass as was decided. */
+export interface GradientPlan {
+  gradients(loss: Value, names: readonly string[]): ReadonlyMap<string, Value>;
+  /** The decision as part of a checkpoint, so that a run that resumes works out the same numbers. */
+  save(): TaskState;
+  restore(state: TaskState): Promise<void>;
+}
+
+const FILE = "recompute";
+
+/**
+ * Decides for "auto" at the first loss: the most that fits in the free memory, by prediction from
+ * the graph. `freeBytes` is undefined where nobody knows.
+ */
+export function gradientPlan(
+  recompute: Recompute,
+  freeBytes: () => number | undefined,
+): GradientPlan {
+  let level = recompute === "auto" ? undefined : recompute ? LEVELS.length - 1 : 0;
+  const at = (loss: Value, names: readonly string[], which: number) =>
+    gradientsOf(loss, names, LEVELS[which]!(loss));
+  return {
+    gradients(loss, names) {
+      if (level !== undefined) return at(loss, names, level);
+      const room = ROOM * (freeBytes() ?? Number.POSITIVE_INFINITY);
+      for (level = 0; level < LEVELS.length - 1; level++) {
+        const gradients = at(loss, names, level);
+        const graph = graphOf({ loss, ...Object.fromEntries(gradients) });
+        if (peakActivationBytes(graph, {}) <= room) return gradients;
+      }
+      return at(loss, names, level);
+    },
+    save: () =>
+      recompute === "auto" && level !== undefined && level > 0
+        ? { [FILE]: new Map([["level", full([], level)]]) }
+        : {},
+    async restore(state) {
+      if (recompute !== "auto") return;
+      const saved = state[FILE];
+      level = saved === undefined ? 0 : (await readPart(saved)).get("level")!.data[0]!;
+    },
+  };
+}
