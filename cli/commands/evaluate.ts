@@ -25,14 +25,14 @@ export function addEvaluate(program: Command, terminal: Terminal): void {
     .addOption(
       whole("--steps <N>", "denoising steps", { min: 1, max: 1000 }).default(
         undefined,
-        "as generate",
+        "the model's",
       ),
     )
     .addOption(
       real("--guidance-scale <X>", "weight of the prompt; 1: no guidance", {
         min: 0,
         max: 1000,
-      }).default(undefined, "as generate"),
+      }).default(undefined, "the model's"),
     )
     .addOption(
       words("--sampler <NAME>", "how steps are taken")

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS } from "../../src/pipelines/defaults.js";
 import { DEVICES, type GenerateOptions } from "../generate/options.js";
 import { SAMPLER_NAMES, SCHEDULE_NAMES } from "../names.js";
 import { oneOf, pixels, real, seed, whole, words } from "../options.js";
@@ -41,12 +42,17 @@ function addPictureOptions(command: Command): void {
   command
     .optionsGroup("The picture:")
     .addOption(words("--negative-prompt <S>", "what not to show", { empty: true }))
-    .addOption(whole("--steps <N>", "denoising steps", { min: 1, max: MAX.steps }).default(20))
+    .addOption(
+      whole("--steps <N>", "denoising steps", { min: 1, max: MAX.steps }).default(
+        undefined,
+        `the model's, or ${DEFAULT_STEPS}`,
+      ),
+    )
     .addOption(
       real("--cfg-scale <X>", "weight of the prompt; 1: no guidance", {
         min: 0,
         max: MAX.guidance,
-      }).default(7.5),
+      }).default(undefined, `the model's, or ${DEFAULT_GUIDANCE_SCALE}`),
     )
     .addOption(
       words("--sampler <NAME>", "how steps are taken")

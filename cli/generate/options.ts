@@ -9,8 +9,8 @@ export interface GenerateOptions {
   readonly variant?: string;
   readonly prediction: "auto" | "eps" | "v";
   readonly negativePrompt?: string;
-  readonly steps: number;
-  readonly cfgScale: number;
+  readonly steps?: number;
+  readonly cfgScale?: number;
   readonly sampler?: string;
   readonly schedule?: string;
   readonly eta: number;

@@ -6,6 +6,7 @@ import {
 } from "../../src/checkpoints/index.js";
 import { parseParameters, readPngText, readTensorFile } from "../../src/formats/index.js";
 import { findModel, nodePlatform } from "../../src/node.js";
+import { defaultsOf } from "../../src/pipelines/index.js";
 import type { Platform } from "../../src/platform/types.js";
 import type { ByteSource } from "../../src/util/bytes.js";
 import { TintypeError } from "../../src/util/errors.js";
@@ -82,7 +83,9 @@ function describe(files: ModelFiles): InspectedModel {
   const graphs = graphsOf(files);
   const { memory, side } = memoryNeeds(files, graphs);
   const summary = inspectModel(files, manifestsOf(files, graphs));
-  return { kind: "model", runs: true, ...summary, memory, width: side, height: side };
+  const { steps, guidanceScale, sampler = null } = defaultsOf(files);
+  const defaults = { steps, guidanceScale, sampler };
+  return { kind: "model", runs: true, ...summary, memory, width: side, height: side, defaults };
 }
 
 /** The files with weights at a local path, whatever they are. */

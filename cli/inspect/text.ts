@@ -17,7 +17,7 @@ const PARTS = [
 
 /** A model that runs. */
 export function modelText(model: InspectedModel): string {
-  const { components, memory, width, height } = model;
+  const { components, memory, width, height, defaults } = model;
   const rows = PARTS.map(([part, title]) => {
     const { parameters, bytes, dtypes, file } = components[part];
     const place = inside(model.name, file);
@@ -33,6 +33,7 @@ export function modelText(model: InspectedModel): string {
       ["  predicts", `${predictionText(model)} (${inside(model.name, model.predictionSource)})`],
       ["  scheduler", String(model.sampler)],
       ["  size", `${width}x${height}`],
+      ["  by default", defaultsText(defaults)],
     ]),
     "\nComponents, with their parameters:\n",
     table(rows),
@@ -49,6 +50,11 @@ const inside = (folder: string, path: string): string =>
 
 function predictionText({ prediction }: InspectedModel): string {
   return prediction === "probe" ? "eps or v: found out when it is loaded" : prediction;
+}
+
+function defaultsText({ steps, guidanceScale, sampler }: InspectedModel["defaults"]): string {
+  const who = sampler === null ? "the scheduler's sampler" : `sampler ${sampler}`;
+  return `${steps} steps, guidance ${guidanceScale}, ${who}`;
 }
 
 function dtypesText(dtypes: FileSummary["dtypes"]): string {

@@ -1,5 +1,6 @@
 import type { FileSummary, ModelSummary } from "../../src/checkpoints/index.js";
 import type { parseParameters } from "../../src/formats/index.js";
+import type { Defaults } from "../../src/pipelines/index.js";
 import type { DeviceMemory } from "./needs.js";
 
 /** Options of `tintype inspect`. */
@@ -15,6 +16,11 @@ export interface InspectedModel extends ModelSummary {
   readonly memory: readonly DeviceMemory[];
   readonly width: number;
   readonly height: number;
+  /** What `generate` takes where it is told nothing. */
+  readonly defaults: Pick<Defaults, "steps" | "guidanceScale"> & {
+    /** null: as the scheduler has it. */
+    readonly sampler: string | null;
+  };
 }
 
 /** Weights that do not run as they are. */

@@ -26,6 +26,7 @@ export interface ConfigReader {
   layers(key: string, fallback: number): number;
   number(key: string, fallback: number): number;
   bool(key: string, fallback: boolean): boolean;
+  text(key: string, fallback: string): string;
   oneOf<T extends string>(key: string, choices: readonly T[], fallback: T): T;
   strings(key: string, fallback: readonly string[]): readonly string[];
   ints(key: string, fallback: readonly number[]): readonly number[];
@@ -86,6 +87,7 @@ export function configReader(json: JsonObject, file: string): ConfigReader {
       ),
     number: (key, fallback) => typed(key, fallback, "a number", Number.isFinite),
     bool: (key, fallback) => typed(key, fallback, "true or false", (v) => typeof v === "boolean"),
+    text: (key, fallback) => typed(key, fallback, "a text", (v) => typeof v === "string"),
     oneOf<T extends string>(key: string, choices: readonly T[], fallback: T): T {
       const value = get(key) ?? fallback;
       if (choices.includes(value as T)) return value as T;

@@ -10,7 +10,8 @@ import {
   parseUNetConfig,
   parseVaeConfig,
 } from "./diffusersConfig.js";
-import type { TokenizerFiles } from "./types.js";
+import { samplingDefaultsOf } from "./samplingDefaults.js";
+import type { SamplingDefaults, TokenizerFiles } from "./types.js";
 
 const PIPELINES = [
   "StableDiffusionPipeline",
@@ -99,6 +100,7 @@ export interface FolderConfigs {
   readonly scheduler: JsonObject;
   readonly schedulerFile: string;
   readonly tokenizer: TokenizerFiles;
+  readonly defaults: SamplingDefaults;
 }
 
 /** The files in a folder's `tokenizer/`. Throws "not-found" where they are not enough. */
@@ -145,5 +147,8 @@ export async function readFolderConfigs(folder: Folder): Promise<FolderConfigs> 
     scheduler,
     schedulerFile,
     tokenizer: await readTokenizer(folder, paths),
+    defaults: paths.includes("model_index.json")
+      ? samplingDefaultsOf(...(await readObject(folder, "model_index.json")))
+      : {},
   };
 }

@@ -30,6 +30,7 @@ export type {
   IgnoredKeys,
   ModelFiles,
   Prediction,
+  SamplingDefaults,
   TokenizerFiles,
 } from "./types.js";
 export { ldmUNetRules, type UNetLayout } from "./unetKeys.js";

@@ -189,6 +189,20 @@ describe("a diffusers folder", () => {
     );
   });
 
+  test("may recommend settings", async () => {
+    const told = (own: unknown) =>
+      load({ "model_index.json": { ...index(), _tintype: own } }).then((m) => m.defaults);
+    const settings = { steps: 12, guidanceScale: 2.5, sampler: "euler" };
+    expect(await told({ ...settings, untrained: true })).toEqual(settings);
+    expect(await told({ steps: 12 })).toEqual({ steps: 12 });
+    expect((await load()).defaults).toEqual({});
+    const where = "m/model_index.json: _tintype";
+    await expect(told(7)).rejects.toThrow(`${where}: expected a JSON object, got 7`);
+    await expect(told({ steps: 0 })).rejects.toThrow(`${where}: steps: expected a whole number`);
+    await expect(told({ guidanceScale: "x" })).rejects.toThrow(`${where}: guidanceScale: expected`);
+    await expect(told({ sampler: 1 })).rejects.toThrow(`${where}: sampler: expected a text`);
+  });
+
   const without = (path: string) => {
     const { [path]: _, ...rest } = files;
     return loadModelFiles(memoryFolder("m", rest));

@@ -22,6 +22,16 @@ export interface Component<C> {
 /** Contents of a tokenizer's files by name: tokenizer.json, vocab.json, merges.txt... */
 export type TokenizerFiles = Readonly<Record<string, string>>;
 
+/** How a model likes its pictures made; what it leaves open, Tintype decides. */
+export interface SamplingDefaults {
+  /** Denoising steps. */
+  readonly steps?: number | undefined;
+  /** Strength of classifier-free guidance. */
+  readonly guidanceScale?: number | undefined;
+  /** A sampler's name; scheduler_config.json decides without. */
+  readonly sampler?: string | undefined;
+}
+
 /** Keys of a file that no model needs, and why. */
 export interface IgnoredKeys {
   readonly rule: string;
@@ -42,6 +52,8 @@ export interface ModelFiles {
   readonly scheduler: JsonObject;
   /** "probe" where only a run of the network can tell: see predictionFromProbe, withPrediction. */
   readonly prediction: Prediction | "probe";
+  /** What its model_index.json says under `_tintype`. */
+  readonly defaults?: SamplingDefaults | undefined;
   /** What decided the prediction, in words. */
   readonly predictionSource: string;
   readonly ignored: readonly IgnoredKeys[];

@@ -12,7 +12,8 @@ import {
   vaeConfigJson,
 } from "./configJson.js";
 import type { JsonObject } from "./configReader.js";
-import type { TokenizerFiles } from "./types.js";
+import { withSamplingDefaults } from "./samplingDefaults.js";
+import type { SamplingDefaults, TokenizerFiles } from "./types.js";
 import { type WeightDType, writeComponent, writeJson, writeText } from "./writeComponent.js";
 
 /** One network to write: its config, and its weights by canonical name. */
@@ -34,6 +35,8 @@ export interface ModelToWrite {
   readonly text: TextEncoderToWrite;
   /** scheduler_config.json, with the name of its class. */
   readonly scheduler: JsonObject & { readonly _class_name: string };
+  /** Settings that its pictures are made with where a user names none. */
+  readonly defaults?: SamplingDefaults | undefined;
 }
 
 /** Writes `text_encoder/` and `tokenizer/` into a folder. */
@@ -97,7 +100,7 @@ export async function writeClipModel(
 export async function writeModelFolder(
   files: Files,
   folder: string,
-  { unet, vae, text, scheduler }: ModelToWrite,
+  { unet, vae, text, scheduler, defaults = {} }: ModelToWrite,
   dtype: WeightDType = "fp32",
 ): Promise<void> {
   const side = unet.config.sampleSize * vaeFactor(vae.config);
@@ -111,5 +114,6 @@ export async function writeModelFolder(
   await writeTextEncoder(files, folder, text, dtype);
   await files.makeFolder(`${folder}/scheduler`);
   await writeJson(files, `${folder}/scheduler/scheduler_config.json`, scheduler);
-  await writeJson(files, `${folder}/model_index.json`, modelIndexJson(scheduler._class_name));
+  const index = withSamplingDefaults(modelIndexJson(scheduler._class_name), defaults);
+  await writeJson(files, `${folder}/model_index.json`, index);
 }

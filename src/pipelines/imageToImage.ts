@@ -29,7 +29,7 @@ export async function* imageToImage(
   request: ImageToImageRequest,
 ): Generation {
   const { image, strength = DEFAULT_STRENGTH } = request;
-  const settings = settle(request, sizeOfImage(image), model.factor);
+  const settings = settle(request, sizeOfImage(image), model);
   requireNoMask(model);
   const plan = planFor(model, request, settings.steps, { strength });
   model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"]);

@@ -1,3 +1,8 @@
+export {
+  DEFAULT_GUIDANCE_SCALE,
+  DEFAULT_STEPS,
+  type Defaults,
+} from "./defaults.js";
 export { imageToImage } from "./imageToImage.js";
 export { inpaint } from "./inpaint.js";
 export { type MemoryPrediction, predictMemory, type RunSize, weightBytes } from "./memory.js";
@@ -9,8 +14,7 @@ export {
 } from "./model.js";
 export { PART_TITLES, type Part } from "./parts.js";
 export {
-  DEFAULT_GUIDANCE_SCALE,
-  DEFAULT_STEPS,
+  defaultsOf,
   type GenerationRequest,
   type ImageToImageRequest,
   type InpaintRequest,

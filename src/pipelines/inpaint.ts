@@ -24,7 +24,7 @@ const DEFAULT_STRENGTH = 1;
  */
 export async function* inpaint(model: DiffusionModel, request: InpaintRequest): Generation {
   const { image, strength = DEFAULT_STRENGTH } = request;
-  const settings = settle(request, sizeOfImage(image), model.factor);
+  const settings = settle(request, sizeOfImage(image), model);
   const { width, height } = settings;
   const plan = planFor(model, request, settings.steps, { strength, inpaint: true });
   model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"]);

@@ -18,9 +18,11 @@ import { torchCpuNoise } from "../tensor/random.js";
 import { full, type Tensor } from "../tensor/tensor.js";
 import { clipTokenizer, type Tokenizer } from "../text/index.js";
 import { invariant } from "../util/errors.js";
+import type { Defaults } from "./defaults.js";
 import { decoderGraph, encoderGraph, textGraph, unetGraph } from "./graphs.js";
 import { predictMemory, type RunSize, requireMemory } from "./memory.js";
 import { PART_TITLES, type Part } from "./parts.js";
+import { defaultsOf } from "./request.js";
 import { lookUpTokens } from "./textEmbedding.js";
 
 /** Prompts as the UNet takes them. */
@@ -43,6 +45,8 @@ export interface DiffusionModel extends AsyncDisposable {
   readonly factor: number;
   /** The picture's side that the model was trained at. */
   readonly nativeSize: number;
+  /** Settings of a request that names none. */
+  readonly defaults: Defaults;
   /** Graphs by part. */
   readonly graphs: Readonly<Record<Part, Graph>>;
   /** Throws "out-of-memory" if a run of this size with these parts would not fit. */
@@ -93,6 +97,7 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
     "VAE",
   );
 
+  const defaults = defaultsOf(files);
   const tokenizer = await openTokenizer(files);
   const programs = programShelf(files, graphs, options);
   const predict: DiffusionModel["predict"] = async (x, t, context) => {
@@ -123,6 +128,7 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
     prediction: told.prediction,
     factor,
     nativeSize: told.unet.config.sampleSize * factor,
+    defaults,
     graphs,
     checkMemory(size, parts) {
       const { availableMemory, lowMemory = false } = options;

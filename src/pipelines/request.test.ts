@@ -2,9 +2,10 @@ import { describe, expect, test } from "vitest";
 import { TintypeError } from "../util/errors.js";
 import { type GenerationRequest, latentShape, noiseSources, runSize, settle } from "./request.js";
 
+const MODEL = { factor: 8, defaults: { steps: 12, guidanceScale: 3 } };
 const NATIVE = { width: 512, height: 768 };
 const settled = (request: Partial<GenerationRequest> = {}) =>
-  settle({ prompt: "a", seed: 7, ...request }, NATIVE, 8);
+  settle({ prompt: "a", seed: 7, ...request }, NATIVE, MODEL);
 
 describe("what a request leaves out", () => {
   test("is filled in", () => {
@@ -13,12 +14,16 @@ describe("what a request leaves out", () => {
       negativePrompts: [""],
       width: 512,
       height: 768,
-      steps: 20,
-      guidanceScale: 7.5,
+      steps: 12,
+      guidanceScale: 3,
       seed: 7n,
       rng: "cpu",
       seeds: [7n],
     });
+  });
+
+  test("a request's own settings win", () => {
+    expect(settled({ steps: 5, guidanceScale: 1 })).toMatchObject({ steps: 5, guidanceScale: 1 });
   });
 
   test("a seed is drawn anew each time, and can be typed", () => {

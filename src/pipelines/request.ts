@@ -1,7 +1,10 @@
+import type { ModelFiles } from "../checkpoints/index.js";
+import { resolveSampler } from "../diffusion/index.js";
 import type { Mask, Picture } from "../image/picture.js";
 import type { NoiseSource } from "../tensor/random.js";
 import { cudaNoise, torchCpuNoise } from "../tensor/random.js";
-import { check, throwIfAborted } from "../util/errors.js";
+import { check, TintypeError, throwIfAborted } from "../util/errors.js";
+import { DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS, type Defaults } from "./defaults.js";
 import type { RunSize } from "./memory.js";
 import type { DiffusionModel } from "./model.js";
 
@@ -13,9 +16,9 @@ export interface GenerationRequest {
   /** Pixels, a multiple of 8; the model's own size, or the init image's, by default. */
   readonly width?: number | undefined;
   readonly height?: number | undefined;
-  /** Denoising steps; 20 by default. */
+  /** Denoising steps; the model's own by default, or 20. */
   readonly steps?: number | undefined;
-  /** Strength of classifier-free guidance; 7.5 by default, 1 and less mean none. */
+  /** Strength of classifier-free guidance; the model's own or 7.5 by default, 1 and less mean none. */
   readonly guidanceScale?: number | undefined;
   /** Lin et al. 2023, section 3.4: 0 (none, the default) to 1. */
   readonly guidanceRescale?: number | undefined;
@@ -70,8 +73,21 @@ export interface Settings {
   readonly seeds: readonly bigint[];
 }
 
-export const DEFAULT_STEPS = 20;
-export const DEFAULT_GUIDANCE_SCALE = 7.5;
+/** What a model's files recommend, completed. Throws "bad-file" for a sampler that there is not. */
+export function defaultsOf({
+  name,
+  defaults = {},
+}: Pick<ModelFiles, "name" | "defaults">): Defaults {
+  const { steps = DEFAULT_STEPS, guidanceScale = DEFAULT_GUIDANCE_SCALE, sampler } = defaults;
+  try {
+    if (sampler !== undefined) resolveSampler(sampler);
+  } catch (error) {
+    if (!(error instanceof TintypeError)) throw error;
+    const message = `${name}/model_index.json: _tintype: ${error.message}`;
+    throw new TintypeError("bad-file", message, { cause: error });
+  }
+  return { steps, guidanceScale, sampler };
+}
 
 /** A random seed that a person can type: up to 2^32. */
 function randomSeed(): bigint {
@@ -82,10 +98,11 @@ function randomSeed(): bigint {
 export function settle(
   request: GenerationRequest,
   size: { readonly width: number; readonly height: number },
-  factor: number,
+  { factor, defaults }: Pick<DiffusionModel, "factor" | "defaults">,
 ): Settings {
   throwIfAborted(request.signal);
-  const { batchSize = 1, rng = "cpu", guidanceScale = DEFAULT_GUIDANCE_SCALE } = request;
+  const { batchSize = 1, rng = "cpu" } = request;
+  const { steps = defaults.steps, guidanceScale = defaults.guidanceScale } = request;
   const width = request.width ?? size.width;
   const height = request.height ?? size.height;
   checkSide("width", width, factor);
@@ -109,7 +126,7 @@ export function settle(
     negativePrompts: negatives(request.negativePrompt ?? "", each.length, batchSize),
     width,
     height,
-    steps: request.steps ?? DEFAULT_STEPS,
+    steps,
     guidanceScale,
     seed,
     rng,

@@ -4,6 +4,7 @@ import { mask, picture } from "../image/picture.js";
 import { SD_VAE } from "../models/vae/config.js";
 import { full, type Tensor, tensor } from "../tensor/tensor.js";
 import { TintypeError } from "../util/errors.js";
+import { DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS } from "./defaults.js";
 import { imageToImage } from "./imageToImage.js";
 import { inpaint } from "./inpaint.js";
 import type { DiffusionModel } from "./model.js";
@@ -33,6 +34,7 @@ function fakeModel(inChannels = 4): DiffusionModel & { readonly asked: Asked } {
     prediction: "epsilon",
     factor: 8,
     nativeSize: 32,
+    defaults: { steps: DEFAULT_STEPS, guidanceScale: DEFAULT_GUIDANCE_SCALE },
     checkMemory() {},
     async encodePrompts(prompts: readonly string[]) {
       asked.prompts.push([...prompts]);

@@ -171,10 +171,12 @@ async function decode(
   return pictures;
 }
 
-/** Runs a pipeline to its end. */
-export async function finish(generation: Generation): Promise<Generated> {
+/** Runs a pipeline, or whatever else yields on the way, to its end; returns its result. */
+export async function finish<Result>(
+  running: AsyncGenerator<unknown, Result, undefined>,
+): Promise<Result> {
   for (;;) {
-    const { done, value } = await generation.next();
+    const { done, value } = await running.next();
     if (done) return value;
   }
 }

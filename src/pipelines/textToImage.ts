@@ -19,7 +19,7 @@ import { encodeConditioning, type Generation, sample } from "./run.js";
  */
 export async function* textToImage(model: DiffusionModel, request: GenerationRequest): Generation {
   const native = { width: model.nativeSize, height: model.nativeSize };
-  const settings = settle(request, native, model.factor);
+  const settings = settle(request, native, model);
   requireNoMask(model);
   const plan = planFor(model, request, settings.steps);
   model.checkMemory(runSize(settings), ["text", "unet", "decoder"]);
@@ -36,7 +36,7 @@ export function planFor(
   steps: number,
   more: { readonly strength?: number; readonly inpaint?: boolean } = {},
 ): ReturnType<typeof planSampling> {
-  const { sampler, schedule, eta } = request;
+  const { sampler = model.defaults.sampler, schedule, eta } = request;
   const { scheduler: config, prediction } = model;
   return planSampling({ config, prediction, sampler, schedule, eta, steps, ...more });
 }

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { afterAll, expect, test } from "vitest";
 import { runCli } from "../../cli/program.js";
 import { decodePicture } from "../../src/node.js";
+import { DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS } from "../../src/pipelines/defaults.js";
 import { VERSION } from "../../src/util/version.js";
 import { type Repo, serveHub } from "../hub/server.js";
 import { fakeTerminal } from "./fakeTerminal.js";
@@ -84,6 +85,42 @@ test("--json prints one object: settings, files, timings; nothing else", async (
   const { peak_rss_bytes } = timings as { peak_rss_bytes: number };
   expect(peak_rss_bytes).toBeGreaterThan(50e6);
   for (const name of files) expect(existsSync(name)).toBe(true);
+});
+
+/** The smallest model, with settings of its own. */
+function particular(name: string, settings: object): string {
+  const folder = `${space.path}/${name}`;
+  cpSync(MICRO, folder, { recursive: true });
+  const index = JSON.parse(readFileSync(`${MICRO}/model_index.json`, "utf8")) as object;
+  writeFileSync(`${folder}/model_index.json`, JSON.stringify({ ...index, _tintype: settings }));
+  return folder;
+}
+
+test("a model's own settings hold where the user names none, and are recorded", async () => {
+  const model = particular("own", { steps: 3, guidanceScale: 2.5, sampler: "euler" });
+  const [own, told] = [`${space.path}/own.png`, `${space.path}/told-all.png`];
+  const line = ["generate", "a cat", "--json", "--seed", "1", "--threads", "1"];
+  const first = await tintype(...line, "--model", model, "--output", own);
+  const settings = { steps: 3, cfg_scale: 2.5, sampler: "euler" };
+  expect(JSON.parse(first.out)).toMatchObject(settings);
+  expect(
+    JSON.parse((await tintype("inspect", own, "--json")).out).parameters.settings,
+  ).toMatchObject({ Steps: "3", "CFG scale": "2.5", Sampler: "Euler" });
+  const all = ["--steps", "3", "--cfg-scale", "2.5", "--sampler", "euler"];
+  await tintype(...line, ...all, "--model", MICRO, "--output", told);
+  expect(await pixels(own)).toEqual(await pixels(told));
+  const other = ["--steps", "2", "--cfg-scale", "1", "--sampler", "ddim"];
+  const changed = await tintype(...line, ...other, "--model", model, "--output", own);
+  expect(JSON.parse(changed.out)).toMatchObject({ steps: 2, cfg_scale: 1, sampler: "ddim" });
+
+  const some = particular("some", { steps: 3, sampler: "euler" });
+  const inspected = JSON.parse((await tintype("inspect", some, "--json")).out);
+  expect(inspected.defaults).toEqual({ steps: 3, guidance_scale: 7.5, sampler: "euler" });
+  const text = (await tintype("inspect", MICRO)).out;
+  expect(text).toContain("by default  20 steps, guidance 7.5, the scheduler's sampler\n");
+  const wrong = await tintype(...line, "--model", particular("wrong", { sampler: "oiler" }));
+  expect(wrong.code).toBe(2);
+  expect(wrong.err).toMatch(/wrong\/model_index\.json: _tintype: .*oiler.*euler/);
 });
 
 test("a seed beyond 2^53 is written whole", async () => {
@@ -318,7 +355,9 @@ test("help fits 80 columns and shows the defaults", async () => {
   const { code, out } = await tintype("generate", "--help");
   expect(code).toBe(0);
   expect(out.split("\n").filter((line) => line.length > 80)).toEqual([]);
-  for (const part of ["(default 20)", "(default 7.5)", "0.8, with --mask 1", "Examples:"]) {
-    expect(out).toContain(part);
+  for (const part of [DEFAULT_STEPS, DEFAULT_GUIDANCE_SCALE].map((x) => `the model's, or ${x}`)) {
+    expect(out.replace(/\s+/g, " ")).toContain(part);
   }
+  expect(out).toContain("0.8, with --mask 1");
+  expect(out).toContain("Examples:");
 });
