@@ -1,3 +1,4 @@
+import { EVALUATION_SEEDS } from "../../postcards/evaluation.js";
 import { POSTCARD_SIZE } from "../../postcards/layout.js";
 import { integers, randomFor } from "../random.js";
 import { type DataContext, stepsAhead } from "./context.js";
@@ -9,6 +10,9 @@ import type { PostcardsSpec } from "./spec.js";
 import type { Batch, BatchSource, ExampleSet } from "./types.js";
 
 const SEEDS = 2 ** 32;
+
+/** An endless source begins below this, a billion postcards before those that are for measuring. */
+const STARTS = EVALUATION_SEEDS / 2;
 
 /** Pictures that stand for the painter in a fingerprint: a painter that changed paints them otherwise. */
 const PROBES = 8;
@@ -51,8 +55,7 @@ export function openPostcards(spec: PostcardsSpec, context: DataContext): Promis
 function firstSeed({ firstSeed, count }: PostcardsSpec, seed: number): number {
   if (firstSeed !== undefined) return firstSeed;
   if (count !== undefined) return 0;
-  const [high, low] = integers(randomFor(seed, "data/postcards"), 2, 2 ** 16);
-  return high! * 2 ** 16 + low!;
+  return integers(randomFor(seed, "data/postcards"), 1, STARTS)[0]!;
 }
 
 function cropsAt(step: number, side: number, { seed, batchSize }: DataContext): Crop[] {
@@ -69,7 +72,9 @@ async function paint(
   numbers: readonly number[],
   crops: readonly Crop[],
 ): Promise<Batch> {
-  const seeds = numbers.map((k) => (first + k) % SEEDS);
+  // What began among training's seeds stays there.
+  const end = first < EVALUATION_SEEDS ? EVALUATION_SEEDS : SEEDS;
+  const seeds = numbers.map((k) => (first + k) % end);
   const painted = await pool.ask("paint", { seeds, crops });
   return { ...painted, names: seeds.map((seed) => `postcard ${seed}`) };
 }

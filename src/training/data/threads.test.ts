@@ -9,6 +9,7 @@ import { nodePlatform } from "../../platform/node/platform.js";
 import { startNodeWorker } from "../../platform/node/worker.js";
 import type { WorkerHandle } from "../../platform/worker.js";
 import { captionOf } from "../../postcards/caption.js";
+import { EVALUATION_SEEDS } from "../../postcards/evaluation.js";
 import { paintPostcard } from "../../postcards/paint.js";
 import { trainingScene } from "../../postcards/scene.js";
 import { startDataWorker } from "./node/start.js";
@@ -51,6 +52,22 @@ describe("postcards, painted in threads", () => {
       expect(hash(images.data)).toBe(hash(forward[step]!.images.data));
     }
     expect(new Set(forward.flatMap(({ names }) => names)).size).toBe(24);
+  });
+
+  it("never are those that are for measuring, wherever training begins", async () => {
+    const seedsOf = ({ names }: { readonly names: readonly string[] }) =>
+      names.map((name) => Number(name.replace("postcard ", "")));
+    for (const seed of [0, 1, 2, 3, 1853]) {
+      const context = { platform: nodePlatform(), startWorker: startDataWorker };
+      const spec = { kind: "postcards", workers: 1 } as const;
+      await using endless = await openData(spec, { ...context, batchSize: 1, seed });
+      const [first] = seedsOf(await endless.batch(0));
+      expect(first).toBeLessThan(EVALUATION_SEEDS / 2);
+      expect(seedsOf(await endless.batch(EVALUATION_SEEDS - first! - 1))).toEqual([
+        EVALUATION_SEEDS - 1,
+      ]);
+      expect(seedsOf(await endless.batch(EVALUATION_SEEDS - first!))).toEqual([0]);
+    }
   });
 
   it("a finite set is shuffled, each once an epoch, and has a fingerprint", async () => {
