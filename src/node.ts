@@ -1,5 +1,7 @@
 import { join } from "node:path";
 import { loadModelFiles, type ModelFiles } from "./checkpoints/index.js";
+import type { Evaluation, EvaluationProgress } from "./evaluation/evaluate.js";
+import type { EvaluateModelOptions } from "./evaluation/node.js";
 import { encodePng } from "./formats/index.js";
 import { type DownloadProgress, type ResolvedModel, resolveModel } from "./hub/index.js";
 import type { Picture } from "./image/picture.js";
@@ -21,6 +23,8 @@ import { unknownName } from "./util/nearest.js";
  * Tintype in Node.js: the parts put together for this machine.
  */
 
+export type { Evaluation, EvaluationProgress } from "./evaluation/evaluate.js";
+export type { EvaluateModelOptions } from "./evaluation/node.js";
 export type { EmaSpec, OptimizerSpec, ScheduleSpec } from "./optim/index.js";
 export * from "./pipelines/index.js";
 export { decodeMask, decodePicture } from "./platform/node/images.js";
@@ -220,6 +224,19 @@ export async function exportTrained(
 ): Promise<string> {
   const training = await import("./training/node.js");
   return training.exportTrained(kind, options);
+}
+
+/**
+ * Measures a model that draws postcards on prompts that no training saw: pictures are made for them, a
+ * judge says what is in these. Yields on the way; `finish(evaluateModel(...))` gives what was measured.
+ * Throws "bad-argument" for settings out of range, "aborted" once its signal is.
+ */
+export async function* evaluateModel(
+  model: DiffusionModel,
+  options: EvaluateModelOptions = {},
+): AsyncGenerator<EvaluationProgress, Evaluation, undefined> {
+  const evaluation = await import("./evaluation/node.js");
+  return yield* evaluation.evaluateModel(model, options);
 }
 
 /** Writes a picture as PNG, whole or not at all, with text chunks such as A1111's `parameters`. */

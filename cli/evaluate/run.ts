@@ -1,12 +1,7 @@
 import { join, resolve } from "node:path";
 import { resolveSampler } from "../../src/diffusion/index.js";
-import {
-  type Evaluation,
-  type EvaluationProgress,
-  evaluate,
-} from "../../src/evaluation/evaluate.js";
-import { openJudge } from "../../src/evaluation/judge/files.js";
-import type { Judge } from "../../src/evaluation/judge/read.js";
+import type { Evaluation, EvaluationProgress } from "../../src/evaluation/evaluate.js";
+import { evaluateModel } from "../../src/evaluation/node.js";
 import {
   accuracyRows,
   evaluationJson,
@@ -14,12 +9,7 @@ import {
   measureRows,
 } from "../../src/evaluation/report.js";
 import { defaultModel, loadModel, nodePlatform, PART_TITLES, savePicture } from "../../src/node.js";
-import { canvasContext } from "../../src/platform/node/canvas.js";
-import { packageRoot } from "../../src/platform/node/packageRoot.js";
 import type { Platform } from "../../src/platform/types.js";
-import { paintPostcard } from "../../src/postcards/paint.js";
-import type { Engine } from "../../src/runtime/engine.js";
-import { nodeEngine } from "../../src/runtime/node/engine.js";
 import { check } from "../../src/util/errors.js";
 import { table } from "../format.js";
 import { type Progress, progressOn } from "../progress.js";
@@ -77,13 +67,10 @@ async function measure(
     onNotice: (message) => progress.notice(`tintype: ${message}`),
     onLoad: (part) => progress.busy(`loading the ${PART_TITLES[part]}`),
   });
-  await using engine = nodeEngine({ platform, device: "cpu", threads });
-  await using judge = await findJudge(options, platform, engine);
-  const { prompts, seed, steps, guidanceScale, sampler, batchSize } = options;
-  const running = evaluate(model, judge, {
+  const { prompts, seed, steps, guidanceScale, sampler, batchSize, judge } = options;
+  const running = evaluateModel(model, {
     ...{ prompts, seed, steps, guidanceScale, sampler, batchSize, signal },
-    fresh: freshCounts(prompts),
-    paint: (scene) => paintPostcard(scene, canvasContext),
+    ...{ judge, threads, platform },
   });
   for (;;) {
     const { done, value } = await running.next();
@@ -99,23 +86,6 @@ const TITLES: Readonly<Record<EvaluationProgress["stage"], string>> = {
 };
 
 const whole = ({ done, total }: EvaluationProgress): string => `${Math.floor(done)} of ${total}`;
-
-/** Fresh pictures beside so many prompts: enough to trust the numbers, few for a quick look. */
-function freshCounts(prompts: number): { readonly judge: number; readonly autoencoder: number } {
-  return {
-    judge: Math.min(2000, Math.max(40, 10 * prompts)),
-    autoencoder: Math.min(128, Math.max(8, prompts)),
-  };
-}
-
-async function findJudge(
-  { judge }: EvaluateOptions,
-  platform: Platform,
-  engine: Engine,
-): Promise<Judge> {
-  const path = judge ?? join(packageRoot(), "models", "postcards-judge");
-  return await openJudge(await platform.openFolder(path), engine);
-}
 
 async function writeReport(
   evaluation: Evaluation,

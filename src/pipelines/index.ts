@@ -1,8 +1,10 @@
+export { type ClipScorer, openClipScorer } from "./clipScore.js";
 export {
   DEFAULT_GUIDANCE_SCALE,
   DEFAULT_STEPS,
   type Defaults,
 } from "./defaults.js";
+export { defaultsOf } from "./defaultsOf.js";
 export { imageToImage } from "./imageToImage.js";
 export { inpaint } from "./inpaint.js";
 export { type MemoryPrediction, predictMemory, type RunSize, weightBytes } from "./memory.js";
@@ -13,12 +15,11 @@ export {
   openModel,
 } from "./model.js";
 export { PART_TITLES, type Part } from "./parts.js";
-export {
-  defaultsOf,
-  type GenerationRequest,
-  type ImageToImageRequest,
-  type InpaintRequest,
-  type Settings,
+export type {
+  GenerationRequest,
+  ImageToImageRequest,
+  InpaintRequest,
+  Settings,
 } from "./request.js";
 export {
   finish,

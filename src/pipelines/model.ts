@@ -19,10 +19,10 @@ import { full, type Tensor } from "../tensor/tensor.js";
 import { clipTokenizer, type Tokenizer } from "../text/index.js";
 import { invariant } from "../util/errors.js";
 import type { Defaults } from "./defaults.js";
+import { defaultsOf } from "./defaultsOf.js";
 import { decoderGraph, encoderGraph, textGraph, unetGraph } from "./graphs.js";
 import { predictMemory, type RunSize, requireMemory } from "./memory.js";
 import { PART_TITLES, type Part } from "./parts.js";
-import { defaultsOf } from "./request.js";
 import { lookUpTokens } from "./textEmbedding.js";
 
 /** Prompts as the UNet takes them. */

@@ -1,10 +1,7 @@
-import type { ModelFiles } from "../checkpoints/index.js";
-import { resolveSampler } from "../diffusion/index.js";
 import type { Mask, Picture } from "../image/picture.js";
 import type { NoiseSource } from "../tensor/random.js";
 import { cudaNoise, torchCpuNoise } from "../tensor/random.js";
-import { check, TintypeError, throwIfAborted } from "../util/errors.js";
-import { DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS, type Defaults } from "./defaults.js";
+import { check, throwIfAborted } from "../util/errors.js";
 import type { RunSize } from "./memory.js";
 import type { DiffusionModel } from "./model.js";
 
@@ -71,22 +68,6 @@ export interface Settings {
   readonly rng: "cpu" | "cuda";
   /** Seed of each picture. */
   readonly seeds: readonly bigint[];
-}
-
-/** What a model's files recommend, completed. Throws "bad-file" for a sampler that there is not. */
-export function defaultsOf({
-  name,
-  defaults = {},
-}: Pick<ModelFiles, "name" | "defaults">): Defaults {
-  const { steps = DEFAULT_STEPS, guidanceScale = DEFAULT_GUIDANCE_SCALE, sampler } = defaults;
-  try {
-    if (sampler !== undefined) resolveSampler(sampler);
-  } catch (error) {
-    if (!(error instanceof TintypeError)) throw error;
-    const message = `${name}/model_index.json: _tintype: ${error.message}`;
-    throw new TintypeError("bad-file", message, { cause: error });
-  }
-  return { steps, guidanceScale, sampler };
 }
 
 /** A random seed that a person can type: up to 2^32. */
