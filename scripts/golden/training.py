@@ -1,6 +1,6 @@
 """Loss curves of small trainings in PyTorch: test/golden/training/curves.json.
 
-    PYTHONPATH=<diffusers>/src python scripts/golden/training.py [autoencoder] [clip] [diffusion] [adversarial]
+    PYTHONPATH=<diffusers>/src python scripts/golden/training.py [autoencoder] [clip] [diffusion] [adversarial] [score]
 
 Made with torch 2.13.0+cpu, transformers 5.18.0, diffusers 0.40.0.dev0 (58eb52c0), fp32 on the CPU. Weights are
 `derive(model, key)` of components.py, data and noise follow from names by `uniform` of the same file, so that nothing is
@@ -8,7 +8,8 @@ stored but the losses: {trainer: {variant: [loss before each of 100 steps]}}. Ad
 0.01 on matrices and kernels alone, gradients clipped to a global norm of 1.
 
 adversarial: ten steps of an autoencoder and a discriminator in turn, and of the first step's gradients each one's product with
-a direction and its norm. perceptual: LPIPS, with the same two numbers of its gradient.
+a direction and its norm. perceptual: LPIPS, with the same two numbers of its gradient. score: cosines
+[prompts, pictures] of a CLIPModel.
 
 Tolerance: each loss within 1e-3 of its own size. PyTorch with other kernels (oneDNN off) is at `noise` in the file.
 """
@@ -22,7 +23,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel
+from PIL import Image
+from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 sys.path.insert(0, os.path.dirname(__file__))
 from components import derive, noise, uniform  # noqa: E402
@@ -118,6 +121,25 @@ def clip():
         return model(input_ids=captions(f"clip.{batch}", 8, 12), pixel_values=pictures(f"clip.{batch}", 8, 16, 16), return_loss=True).loss
 
     return train(model.parameters(), loss_at, 1e-3)
+
+
+PROMPTS = ["a red house", "two green trees beside a lake at night", ""]
+
+
+def score():
+    """Cosines of prompts and pictures, one of them not square, with CLIP's own preprocessing."""
+    folder = os.path.join(os.path.dirname(__file__), "../../test/golden/models/micro/tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(folder, model_max_length=77)
+    text = {**CLIP["text_config"], "vocab_size": len(tokenizer), "max_position_embeddings": 77, "eos_token_id": tokenizer.eos_token_id,
+            "bos_token_id": tokenizer.bos_token_id, "pad_token_id": tokenizer.eos_token_id}
+    model = fill("train.clip", CLIPModel(CLIPConfig(**{**CLIP, "text_config": text}))).eval()
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    seen = [((pictures(f"score.{h}x{w}", 1, h, w)[0].numpy() / 2 + 0.5) * 255).round().astype(np.uint8).transpose(1, 2, 0) for h, w in ((16, 16), (40, 27))]
+    pixels = processor([Image.fromarray(p) for p in seen], return_tensors="pt").pixel_values
+    ids = tokenizer(PROMPTS, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    with torch.no_grad():
+        out = model(input_ids=ids, pixel_values=pixels)
+    return (out.text_embeds @ out.image_embeds.T).tolist()
 
 
 # --- Diffusion ------------------------------------------------------------------------------------------------------
@@ -262,6 +284,9 @@ def main(kinds):
                                  "steps": shorten(rows), "gradients": {k: shorten(v) for k, v in gradients.items()}}
         curves["perceptual"] = shorten(perceptual())
         print(*rows, curves["perceptual"], sep="\n")
+    if "score" in kinds:
+        curves["score"] = shorten(score())
+        print(curves["score"])
     for kind in (k for k in kinds if k in CASES):
         for variant, run in CASES[kind].items():
             losses = run()
@@ -277,4 +302,4 @@ def main(kinds):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or [*CASES, "adversarial"])
+    main(sys.argv[1:] or [*CASES, "adversarial", "score"])

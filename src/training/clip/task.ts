@@ -1,7 +1,8 @@
 import { writeClipModel } from "../../checkpoints/index.js";
 import type { ClipConfig } from "../../models/clip/config.js";
+import { tokensOf } from "../../pipelines/clipScore.js";
 import type { Platform } from "../../platform/types.js";
-import { type Tensor, tensor } from "../../tensor/tensor.js";
+import type { Tensor } from "../../tensor/tensor.js";
 import type { Tokenizer } from "../../text/index.js";
 import { check } from "../../util/errors.js";
 import { opening } from "../../util/opening.js";
@@ -49,7 +50,8 @@ export function openClip(config: ClipTrainingConfig, context: TaskContext): Prom
         const { metrics, names } = await overBatches(
           { data, step, count: 1 },
           async ({ images, captions }) => {
-            const batch = { images, ...tokens(named.tokenizer, captions) };
+            const { encode, maxLength } = named.tokenizer;
+            const batch = { images, ...tokensOf(captions.map(encode), maxLength) };
             const { loss, logits, logScale } = await trainer.run(batch);
             return { loss, found: foundShare(logits), scale: Math.exp(logScale) };
           },
@@ -89,20 +91,6 @@ function checkPictures(sizes: readonly (readonly [number, number])[], side: numb
     `data: pictures of ${odd?.join("x")} are not squares of a multiple of ${side} pixels, which is ` +
       "model.vision.imageSize. Set the data's resolution, and buckets to false.",
   );
-}
-
-/** Captions as token ids [B,N], and where each ends among all of them [B]. */
-function tokens(
-  tokenizer: Tokenizer,
-  captions: readonly string[],
-): { readonly ids: Tensor; readonly ends: Tensor } {
-  const encoded = captions.map((caption) => tokenizer.encode(caption));
-  const [batch, n] = [captions.length, tokenizer.maxLength];
-  const ends = encoded.map(({ length }, i) => i * n + length - 1);
-  return {
-    ids: tensor([batch, n], Float32Array.from(encoded.flatMap(({ ids }) => [...ids]))),
-    ends: tensor([batch], Float32Array.from(ends)),
-  };
 }
 
 /** Share of texts whose own picture has the highest logit. */

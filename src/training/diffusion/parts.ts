@@ -3,6 +3,7 @@ import {
   familyOf,
   loadTextEncoder,
   type ModelFiles,
+  type SamplingDefaults,
   type TokenizerFiles,
   tokenizerFiles,
   tokenizerOf,
@@ -39,6 +40,8 @@ export interface DiffusionParts {
   /** scheduler_config.json, with what the network will predict. */
   readonly scheduler: ModelFiles["scheduler"] & { readonly _class_name: string };
   readonly prediction: PredictionType;
+  /** Settings of pictures that a checkpoint recommends. */
+  readonly defaults?: SamplingDefaults | undefined;
 }
 
 /** The checkpoint that the config names, or a new model with weights from its seed. */

@@ -87,7 +87,7 @@ async function drawn(
 }
 
 async function writeProduct(
-  { dtype }: DiffusionConfig,
+  { dtype, from, sampling }: DiffusionConfig,
   { platform }: TaskContext,
   parts: DiffusionParts,
   trained: Weights,
@@ -106,6 +106,7 @@ async function writeProduct(
     },
     vae: { config: vae.config, weights: await readWeights(vae.weights) },
     scheduler,
+    defaults: from === undefined ? sampling : parts.defaults,
   };
   await writeModelFolder(platform.files, folder, model, dtype);
 }
