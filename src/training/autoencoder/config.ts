@@ -66,6 +66,8 @@ export interface AutoencoderConfig extends RunConfig {
   readonly model: VaeConfig;
   /** An autoencoder to go on with: a file, a folder or a hub's id. */
   readonly from?: string | undefined;
+  /** "decoder" leaves the encoder of `from` as it is, so that latents keep their meaning. */
+  readonly train: "all" | "decoder";
   readonly loss: AutoencoderLossConfig;
   readonly adversarial?: AdversarialConfig | undefined;
   readonly optimizer: OptimizerSpec;
@@ -109,6 +111,7 @@ export const autoencoderSchema: ConfigSchema<AutoencoderConfig> = v.strictObject
   accumulate: accumulateSchema,
   model: v.optional(vaeSchema, {}),
   from: v.optional(text("a file, a folder or a hub's id")),
+  train: v.optional(oneOf(["all", "decoder"]), "all"),
   loss: v.optional(
     v.strictObject({
       pixel: v.optional(oneOf(["l1", "l2"]), "l1"),

@@ -1,5 +1,6 @@
 import type { VaeConfig } from "../../models/vae/config.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
+import { check } from "../../util/errors.js";
 import { checkGroups } from "../modelConfig.js";
 import { findVae, readWeights } from "../reference.js";
 import type { TaskContext } from "../task.js";
@@ -18,10 +19,15 @@ import type { AutoencoderStart } from "./trainer.js";
  * it to learn. Throws what checkpoints do, and "bad-argument" for sizes that do not fit.
  */
 export async function startingPoint(
-  config: Pick<AutoencoderConfig, "from" | "model" | "seed" | "loss" | "adversarial">,
+  config: Pick<AutoencoderConfig, "from" | "train" | "model" | "seed" | "loss" | "adversarial">,
   context: TaskContext,
 ): Promise<AutoencoderStart> {
   const { adversarial, seed, loss } = config;
+  check(
+    config.train === "all" || config.from !== undefined,
+    "bad-argument",
+    'train: "decoder" goes on with an encoder that is trained already. Name its autoencoder in "from".',
+  );
   return {
     ...(await network(config, context)),
     perceptual: loss.perceptual && (await openPerceptual(loss.perceptual, context)),

@@ -72,9 +72,12 @@ function latentShape({ shape }: Tensor, model: VaeConfig): number[] {
   return [shape[0]!, model.latentChannels, shape[2]! / f, shape[3]! / f];
 }
 
-/** The product's files, with the scale of the latents measured on pictures of the data. */
+/**
+ * The product's files, with the scale of the latents measured on pictures of the data. The scale of
+ * an encoder that was left as it is stays too: diffusion models were trained with it.
+ */
 async function measured(
-  { scaleBatches }: AutoencoderConfig,
+  { train, scaleBatches }: AutoencoderConfig,
   { engine }: TaskContext,
   model: VaeConfig,
   weights: Weights,
@@ -86,7 +89,8 @@ async function measured(
   async function* images() {
     for (let i = 0; i < scaleBatches; i++) yield (await data.batch(i)).images;
   }
-  const scalingFactor = await latentScale(encoder, model, images());
+  const scalingFactor =
+    train === "all" ? await latentScale(encoder, model, images()) : model.scalingFactor;
   const side = Math.max(...data.sizes.flat());
   const config = vaeConfigJson({ ...model, scalingFactor }, side);
   return { config, weights, library: "diffusers" } as const;

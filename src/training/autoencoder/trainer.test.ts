@@ -73,3 +73,25 @@ test("the published scale is 3 H W times the mean's, and moves the weights the s
     expect(Math.abs(w - weights[1]![i]!)).toBeLessThan(1e-5);
   });
 });
+
+test("a decoder learns alone, and leaves the encoder to the bit", async () => {
+  await using engine = cpuEngine();
+  const config = { ...settings({ pixel: "l2" }, 1e-3), train: "decoder" } as const;
+  await using trainer = await autoencoderTrainer(config, engine.training, start());
+  const losses: number[] = [];
+  for (let step = 0; step < 5; step++) {
+    const { loss } = await trainer.run(
+      step,
+      pictures("decoder", 4, 16, 16),
+      noise("decoder", 4, 4, 8, 8),
+    );
+    await trainer.update(step);
+    losses.push(loss!);
+  }
+  expect(losses[4]).toBeLessThan(losses[0]!);
+  const before = start().weights;
+  for (const [name, { data }] of await trainer.store.read("params")) {
+    const isSame = data.every((x, i) => x === before.get(name)!.data[i]);
+    expect([name, isSame]).toEqual([name, /^(encoder|quant_conv)/.test(name)]);
+  }
+});

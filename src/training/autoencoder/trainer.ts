@@ -32,7 +32,8 @@ import type { PerceptualDistance } from "./perceptual.js";
 export type AutoencoderSettings = Pick<
   AutoencoderConfig,
   "steps" | "loss" | "adversarial" | "optimizer" | "learningRate" | "clip" | "ema" | "recompute"
->;
+> &
+  Partial<Pick<AutoencoderConfig, "train">>;
 
 /** What the trainer begins with. */
 export interface AutoencoderStart {
@@ -115,7 +116,7 @@ function numbers(out: Readonly<Record<string, Tensor>>): Record<string, number> 
 
 /** The program of one batch's shape: with an opponent, or before there is one. */
 function program(
-  { loss: { perceptual: _, ...options }, adversarial }: AutoencoderSettings,
+  { train = "all", loss: { perceptual: _, ...options }, adversarial }: AutoencoderSettings,
   engine: TrainingEngine,
   {
     model,
@@ -141,9 +142,19 @@ function program(
   return engine.program(outputs, {
     label: "autoencoder",
     stores: opponent ? [store, opponent.store] : [store],
-    gradients: plan.gradients(minimised, store.names),
+    gradients: plan.gradients(minimised, trainedNames(train, store)),
     ...(perceptual ? { frozen: perceptual.frozen } : {}),
   });
+}
+
+/** What a step changes. */
+function trainedNames(
+  train: AutoencoderConfig["train"],
+  { names }: ParameterStore,
+): readonly string[] {
+  return train === "all"
+    ? names
+    : names.filter((name) => /^(decoder|post_quant_conv)\./.test(name));
 }
 
 function opposedTerms(
