@@ -3,7 +3,6 @@ import {
   type BrowserModelSource,
   encodePng,
   type GenerationRequest,
-  httpFolder,
   loadModel,
   PART_TITLES,
   TintypeError,
@@ -11,6 +10,7 @@ import {
 } from "../src/browser.js";
 import { SAMPLERS } from "../src/diffusion/index.js";
 import type { Picture } from "../src/image/picture.js";
+import { postcardsAt } from "./postcards.js";
 
 /* The page: a form, a picture that appears step by step, and a button to keep it. */
 
@@ -59,26 +59,10 @@ async function show({ width, height, data }: Picture, size: Picture): Promise<vo
 /** The one model that is open; another choice or device closes it. */
 const opened: { key: string; model: BrowserModel | undefined } = { key: "", model: undefined };
 
-/** Named, since HTTP cannot list a folder and guessing costs a request for each guess. */
-const POSTCARDS = [
-  "model_index.json",
-  "scheduler/scheduler_config.json",
-  "text_encoder/config.json",
-  "text_encoder/model.safetensors",
-  "tokenizer/merges.txt",
-  "tokenizer/tokenizer_config.json",
-  "tokenizer/vocab.json",
-  "unet/config.json",
-  "unet/diffusion_pytorch_model.safetensors",
-  "vae/config.json",
-  "vae/diffusion_pytorch_model.safetensors",
-];
-
 function chosenSource(): BrowserModelSource {
   const choice = field("model");
   if (choice === "postcards") {
-    const url = new URL("models/postcards", location.href).href;
-    return httpFolder(url, { files: POSTCARDS }, "postcards");
+    return postcardsAt(new URL("models/postcards", location.href).href);
   }
   const { files } = pickers[choice as "file" | "folder"];
   if (files === null || files.length === 0) {
