@@ -3,6 +3,7 @@ import type { UNetConfig } from "../models/unet/config.js";
 import { type VaeConfig, vaeFactor } from "../models/vae/config.js";
 import type { Files } from "../platform/types.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { clipTokenizerConfig } from "../text/index.js";
 import {
   clipConfigJson,
   clipModelConfigJson,
@@ -56,7 +57,9 @@ export async function writeTextEncoder(
     dtype,
   );
   await files.makeFolder(`${folder}/tokenizer`);
-  for (const [name, content] of Object.entries(tokenizer)) {
+  // transformers takes prompts of any length for right where the file is missing.
+  const usual = { "tokenizer_config.json": clipTokenizerConfig(config.maxPositions) };
+  for (const [name, content] of Object.entries({ ...usual, ...tokenizer })) {
     await writeText(files, `${folder}/tokenizer/${name}`, content);
   }
 }

@@ -1,7 +1,7 @@
 export type { AddedToken } from "./addedTokens.js";
 export type { Merge, Vocabulary } from "./bpe.js";
 export { type ClipPadding, clipMerges, clipTokenizer, clipVocabulary } from "./clip.js";
-export { type ClipTokenizerFiles, clipTokenizerFiles } from "./clipFiles.js";
+export { type ClipTokenizerFiles, clipTokenizerConfig, clipTokenizerFiles } from "./clipFiles.js";
 export { loadTokenizer, type TokenizerFiles } from "./loadTokenizer.js";
 export {
   clipTokenizerOf,
