@@ -4,11 +4,14 @@ import { STANDARD_PRIMITIVES } from "./primitives.js";
 import type { Rule } from "./rules.js";
 import {
   blocked,
+  type Find,
   hasBlocks,
   indices,
   type Layouts,
+  type LooseRules,
   type Named,
   NCHWC,
+  named,
   packed,
   plain,
   turnBlocks,
@@ -19,7 +22,6 @@ import {
  * the processor's peak: dx with the turned kernel, dw with the gradient itself as the kernel.
  */
 
-type Find = (b: Builder) => Layouts;
 type Sides = readonly [number, number, number, number];
 type Shape4 = readonly [number, number, number, number];
 
@@ -89,8 +91,6 @@ function forward(
   }
   return undefined;
 }
-
-const named = (name: string, v: Value): Named => ({ name, shape: v.shape as readonly number[] });
 
 const isStatic = (...values: readonly Value[]): boolean =>
   values.every((v) => v.shape.every((d) => typeof d === "number"));
@@ -228,10 +228,17 @@ interface Columns {
   readonly groups: number;
 }
 
-/** Groups are summed at the end: they keep all threads busy where there are few filters. */
-function columnsOf(batch: number, width: number, n: number, results: number): Columns {
+/** Blocks of filters that the engine's kernels work on together, and the rows that share threads. */
+const FILTER_SET = 4;
+
+/**
+ * Columns are cut into groups, whose sums are added at the end, where there would be too few sets of
+ * filters to keep all threads busy.
+ */
+function columnsOf(batch: number, width: number, n: number, filters: number, kh: number): Columns {
   const blocks = Math.ceil((batch * width) / n);
-  const groups = results <= 32 * 1024 * 9 ? 4 : results <= 64 * 1024 * 9 ? 2 : 1;
+  const shares = Math.ceil(filters / n / FILTER_SET) * kh;
+  const groups = Math.min(shares >= 24 ? 1 : shares >= 12 ? 2 : 4, blocks);
   return { batch, width, blocks: Math.ceil(blocks / groups) * groups, groups };
 }
 
@@ -331,7 +338,7 @@ function weightGrad(
   const n = at.block;
   const [batch, , height, width] = x.shape as Shape4;
   const [, , h] = dy.shape as Shape4;
-  const columns = columnsOf(batch, width, n, o * c * kh * kw);
+  const columns = columnsOf(batch, width, n, kw * o, kh);
   const spare = kh + stride * (h - 1) - height - top; // rows below, or fewer than there are
   const key = `filters of ${dy.shape} for ${kw} ${stride} ${left} ${width} in ${columns.groups}`;
   const filters = shiftedFilters(b, at, dy, kw, columns, key, (s, w) => (w - s + left) / stride);
@@ -365,7 +372,7 @@ function narrowWeightGrad(
   const n = at.block;
   const [batch, , height] = x.shape as Shape4;
   const [, , h, w] = dy.shape as Shape4;
-  const columns = columnsOf(batch, w, n, o * c * kh * kw);
+  const columns = columnsOf(batch, w, n, kw * c, kh);
   const above = kh - 1 - top;
   const key = `filters of ${x.shape} for ${kw} 1 ${-left} ${w} in ${columns.groups}`;
   const filters = shiftedFilters(b, at, x, kw, columns, key, (s, column) => column + s - left);
@@ -383,57 +390,109 @@ function narrowWeightGrad(
   return b.node("Reshape", [ordered, b.int64([o, c, kh, kw])]);
 }
 
-/** Rows for convolutions and their gradients. */
-export function convolutionRules(find: Find): {
-  readonly conv2d: Rule<"conv2d">;
-  readonly conv2dInputGrad: Rule<"conv2dInputGrad">;
-  readonly conv2dWeightGrad: Rule<"conv2dWeightGrad">;
-} {
-  const plainly = (b: Builder, inputs: readonly string[], v: Value): string[] =>
-    inputs.map((name, i) => plain(b, find(b), named(name, v.inputs[i]!), v.inputs[i]));
-  return {
-    conv2d(b, inputs, v) {
-      const [x, weight, bias] = inputs;
-      const { stride, padding } = v.attrs;
-      const at = find(b);
-      const y =
-        isStatic(v, ...v.inputs) &&
-        forward(b, at, named(x!, v.inputs[0]!), kernelOf(b, at, weight!, v.inputs[1]!), bias, {
-          strides: [stride, stride],
-          pads: padding,
-        });
-      return y || STANDARD_PRIMITIVES.conv2d(b, plainly(b, inputs, v), v);
-    },
-    conv2dInputGrad(b, inputs, v) {
-      const at = find(b);
-      const { stride, padding } = v.attrs;
-      const standard = (): string =>
-        STANDARD_PRIMITIVES.conv2dInputGrad(b, plainly(b, inputs, v), v);
-      if (!isStatic(v, ...v.inputs)) return standard();
-      const dy = named(inputs[0]!, v.inputs[0]!);
-      const weight = kernelOf(b, at, inputs[1]!, v.inputs[1]!);
+/**
+ * dw as one product where there are no blocked convolutions: the pixels that each tap of the kernel
+ * meets side by side in rows, one row for each pixel of dy.
+ */
+function rowsWeightGrad(
+  b: Builder,
+  at: Layouts,
+  x: Named,
+  dy: Named,
+  [o, c, kh, kw]: Shape4,
+  stride: number,
+  [top, left, bottom, right]: Sides,
+): string {
+  const [batch, , height, width] = x.shape as Shape4;
+  const [, , h, w] = dy.shape as Shape4;
+  const perm = [0, 2, 3, 1];
+  const pixels = b.node("Transpose", [plain(b, at, x)], { perm });
+  const pads = b.int64([0, top, left, 0, 0, bottom, right, 0]);
+  const across = left + width + right;
+  const flat = [batch, (top + height + bottom) * across, c];
+  const padded = b.node("Reshape", [b.node("Pad", [pixels, pads]), b.int64(flat)]);
+  const key = `taps ${[h, w, kh, kw, stride, across]}`;
+  const taps = indices(b, at, key, [h * w * kh * kw], (put) => {
+    for (let i = 0; i < h; i++)
+      for (let j = 0; j < w; j++)
+        for (let p = 0; p < kh; p++)
+          for (let q = 0; q < kw; q++) put((i * stride + p) * across + j * stride + q);
+  });
+  const gathered = b.node("Gather", [padded, taps], { axis: 1 });
+  const rows = b.node("Reshape", [gathered, b.int64([batch * h * w, kh * kw * c])]);
+  const turned = b.node("Transpose", [plain(b, at, dy)], { perm });
+  const dyRows = b.node("Reshape", [turned, b.int64([batch * h * w, o])]);
+  const product = b.node("Gemm", [dyRows, rows], { transA: 1 });
+  const split = b.node("Reshape", [product, b.int64([o, kh, kw, c])]);
+  return b.node("Transpose", [split], { perm: [0, 3, 1, 2] });
+}
+
+const conv2d =
+  (find: Find): Rule<"conv2d"> =>
+  (b, inputs, v) => {
+    const { stride, padding } = v.attrs;
+    const at = find(b);
+    const tensors = inputs.map((name, i) => named(name, v.inputs[i]!));
+    const bias = tensors[2] && plain(b, at, tensors[2]);
+    const geometry = { strides: [stride, stride], pads: padding } as const;
+    const blocked = (): string | undefined =>
+      forward(b, at, tensors[0]!, kernelOf(b, at, inputs[1]!, v.inputs[1]!), bias, geometry);
+    return (
+      (isStatic(v, ...v.inputs) ? blocked() : undefined) ??
+      STANDARD_PRIMITIVES.conv2d(
+        b,
+        tensors.map((x, i) => plain(b, at, x, v.inputs[i])),
+        v,
+      )
+    );
+  };
+
+const conv2dInputGrad =
+  (find: Find): Rule<"conv2dInputGrad"> =>
+  (b, inputs, v) => {
+    const at = find(b);
+    const { stride, padding } = v.attrs;
+    const [dy, w] = inputs.map((name, i) => named(name, v.inputs[i]!)) as [Named, Named];
+    const blocked = (): string | undefined => {
+      const weight = kernelOf(b, at, w.name, v.inputs[1]!);
       const shape = v.shape as unknown as Shape4;
-      if (stride > 1)
-        return stridedInputGrad(b, at, dy, weight, shape, stride, padding) ?? standard();
+      if (stride > 1) return stridedInputGrad(b, at, dy, weight, shape, stride, padding);
       const [, , kh, kw] = weight.shape;
       const [top, left] = [kh - 1 - padding[0], kw - 1 - padding[1]];
       const bottom = shape[2] - dy.shape[2]! + kh - 1 - top;
       const right = shape[3] - dy.shape[3]! + kw - 1 - left;
-      if (Math.min(top, left, bottom, right) < 0) return standard();
+      if (Math.min(top, left, bottom, right) < 0) return undefined;
       const pads: Sides = [top, left, bottom, right];
-      return forward(b, at, dy, turnedKernel(b, at, weight), undefined, { pads }) ?? standard();
-    },
-    conv2dWeightGrad(b, inputs, v) {
-      const at = find(b);
-      const { stride, padding } = v.attrs;
-      const [x, dy] = inputs.map((name, i) => named(name, v.inputs[i]!)) as [Named, Named];
-      const shape = v.shape as unknown as Shape4;
-      if (isStatic(v, ...v.inputs)) {
-        if (hasBlocks(dy.shape, at.block)) return weightGrad(b, at, x, dy, shape, stride, padding);
-        if (stride === 1 && hasBlocks(x.shape, at.block))
-          return narrowWeightGrad(b, at, x, dy, shape, padding);
-      }
-      return STANDARD_PRIMITIVES.conv2dWeightGrad(b, plainly(b, inputs, v), v);
-    },
+      return forward(b, at, dy, turnedKernel(b, at, weight), undefined, { pads });
+    };
+    return (
+      (isStatic(v, ...v.inputs) ? blocked() : undefined) ??
+      STANDARD_PRIMITIVES.conv2dInputGrad(b, [plain(b, at, dy), plain(b, at, w, v.inputs[1])], v)
+    );
   };
+
+const conv2dWeightGrad =
+  (find: Find): Rule<"conv2dWeightGrad"> =>
+  (b, inputs, v) => {
+    const at = find(b);
+    const { stride, padding } = v.attrs;
+    const [x, dy] = inputs.map((name, i) => named(name, v.inputs[i]!)) as [Named, Named];
+    const shape = v.shape as unknown as Shape4;
+    if (!isStatic(v, ...v.inputs)) {
+      return STANDARD_PRIMITIVES.conv2dWeightGrad(b, [plain(b, at, x), plain(b, at, dy)], v);
+    }
+    if (hasBlocks(dy.shape, at.block)) return weightGrad(b, at, x, dy, shape, stride, padding);
+    return stride === 1 && hasBlocks(x.shape, at.block)
+      ? narrowWeightGrad(b, at, x, dy, shape, padding)
+      : rowsWeightGrad(b, at, x, dy, shape, stride, padding);
+  };
+
+/** Rows for convolutions and their gradients. */
+export function convolutionRules(find: Find): LooseRules {
+  const rules = {
+    conv2d: conv2d(find),
+    conv2dInputGrad: conv2dInputGrad(find),
+    conv2dWeightGrad: conv2dWeightGrad(find),
+  };
+  return { primitives: rules as unknown as LooseRules["primitives"], composites: {} };
 }

@@ -23,6 +23,32 @@ export interface Named {
   readonly shape: readonly number[];
 }
 
+export const named = (name: string, v: Value): Named => ({
+  name,
+  shape: v.shape as readonly number[],
+});
+
+/** A row for a primitive or a composition, found by its name. */
+export type LooseRule = (b: Builder, inputs: readonly string[], v: Value, spec: never) => string;
+
+/** Rows by name. */
+export interface LooseRules {
+  readonly primitives: Readonly<Record<string, LooseRule>>;
+  readonly composites: Readonly<Record<string, LooseRule>>;
+}
+
+/** Finds what the lowering behind a builder remembers. */
+export type Find = (b: Builder) => Layouts;
+
+/** A tensor that is not worked out until someone asks for it whole. */
+export interface Lazy {
+  make(): string;
+  /** What it is joined from, along its last axis. */
+  readonly parts?: readonly Named[];
+  /** Works out [start, start + size) of its last axis alone. */
+  readonly slice?: (start: number, size: number) => string;
+}
+
 /** Orders of memory beside row-major. */
 type Order = "picture" | "weight";
 
@@ -34,6 +60,10 @@ export interface Layouts {
   once<T>(key: string, make: () => T): T;
   /** Notes the order of a tensor that was just made; returns its name. */
   mark(name: string, order: Order): string;
+  /** Puts a tensor off; returns a name for it, which no node may take. */
+  later(lazy: Lazy): string;
+  /** What stands behind a name that `later` gave. */
+  lazy(name: string): Lazy | undefined;
   /** Whether these are the numbers of a picture in blocks. */
   isBlocked(name: string): boolean;
   /** Whether these are the numbers of a weight in blocks. */
@@ -50,8 +80,8 @@ export const hasBlocks = (shape: readonly unknown[], block: number): boolean =>
 export const packable = (shape: readonly unknown[], block: number): boolean =>
   hasBlocks(shape, block) && (shape[0] as number) % block === 0;
 
-/** Finds what the lowering behind a builder remembers. */
-export function layoutsOf(block: number): (b: Builder) => Layouts {
+/** Keeps what each lowering remembers. */
+export function layoutsOf(block: number): Find {
   const known = new WeakMap<readonly OnnxNode[], Layouts>();
   return (b) => {
     const found = known.get(b.nodes) ?? newLayouts(block);
@@ -63,6 +93,7 @@ export function layoutsOf(block: number): (b: Builder) => Layouts {
 function newLayouts(block: number): Layouts {
   const made = new Map<string, unknown>();
   const orders = new Map<string, Order>();
+  const lazies = new Map<string, Lazy>();
   return {
     block,
     once<T>(key: string, make: () => T): T {
@@ -74,6 +105,12 @@ function newLayouts(block: number): Layouts {
       orders.set(name, order);
       return name;
     },
+    later(lazy) {
+      const name = `later ${lazies.size}`;
+      lazies.set(name, lazy);
+      return name;
+    },
+    lazy: (name) => lazies.get(name),
     isBlocked: (name) => orders.get(name) === "picture",
     isPacked(b, name, v) {
       if (orders.has(name)) return orders.get(name) === "weight";
@@ -86,6 +123,8 @@ function newLayouts(block: number): Layouts {
 
 /** The numbers of x [B,C,H,W] in blocks. */
 export function blocked(b: Builder, at: Layouts, { name, shape }: Named): string {
+  const lazy = at.lazy(name);
+  if (lazy) return blocked(b, at, { name: at.once(name, lazy.make), shape });
   if (at.isBlocked(name) || shape[2]! * shape[3]! === 1) return name;
   return at.once(`blocked ${name}`, () =>
     at.mark(b.node("ReorderInput", [name], {}, NCHWC), "picture"),
@@ -94,6 +133,8 @@ export function blocked(b: Builder, at: Layouts, { name, shape }: Named): string
 
 /** The numbers of a tensor in row-major order. */
 export function plain(b: Builder, at: Layouts, { name, shape }: Named, v?: Value): string {
+  const lazy = at.lazy(name);
+  if (lazy) return at.once(name, lazy.make);
   if (at.isBlocked(name)) {
     return at.once(`plain ${name}`, () =>
       b.node("ReorderOutput", [name], { channels: shape[1]! }, NCHWC),
@@ -107,6 +148,8 @@ export function plain(b: Builder, at: Layouts, { name, shape }: Named, v?: Value
 /** The numbers of a weight in blocks. */
 export function packed(b: Builder, at: Layouts, { name, shape }: Named, v?: Value): string {
   if (at.isPacked(b, name, v)) return name;
+  const lazy = at.lazy(name);
+  if (lazy) return packed(b, at, { name: at.once(name, lazy.make), shape });
   return at.once(`packed ${name}`, () => {
     const [o, i, kh, kw] = shape as [number, number, number, number];
     const n = at.block;

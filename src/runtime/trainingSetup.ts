@@ -1,6 +1,5 @@
-import { CPU_RULES } from "../onnx/cpu.js";
 import { encodeModel } from "../onnx/model.js";
-import { blockedTrainingRules, PLAIN_TRAINING_RULES } from "../onnx/training.js";
+import { trainingRules } from "../onnx/training.js";
 import { blockedLayout, NCHWC } from "../onnx/trainingLayouts.js";
 import type { Client } from "./client.js";
 import type { TrainingSetup } from "./setup.js";
@@ -8,9 +7,9 @@ import type { TrainingSetup } from "./setup.js";
 /** Training with blocked convolutions where this build and processor have them. */
 export async function cpuTraining(client: Client): Promise<TrainingSetup> {
   const block = await channelBlock(client);
-  if (block === undefined) return { rules: PLAIN_TRAINING_RULES, fillsOutputs: true };
+  if (block === undefined) return { rules: trainingRules(), fillsOutputs: true };
   return {
-    rules: blockedTrainingRules(block),
+    rules: trainingRules(block),
     fillsOutputs: true,
     layoutOf: (shape) => blockedLayout(shape, block),
   };
@@ -18,10 +17,7 @@ export async function cpuTraining(client: Client): Promise<TrainingSetup> {
 
 /** Training with standard operators alone. */
 export async function wasmTraining(): Promise<TrainingSetup> {
-  return {
-    rules: { ...PLAIN_TRAINING_RULES, composites: CPU_RULES.composites },
-    fillsOutputs: false,
-  };
+  return { rules: trainingRules(), fillsOutputs: false };
 }
 
 const CHANNELS = 32;
