@@ -93,7 +93,13 @@ function filterRows({ width, height, data }: Picture): Uint8Array<ArrayBuffer> {
 
 async function deflate(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   const stream = new Blob([data]).stream().pipeThrough(new CompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  // Not by way of a Response: Node.js would load all of fetch for it.
+  for (const reader = stream.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) return concat(parts);
+    parts.push(value);
+  }
 }
 
 function textChunk(keyword: string, text: string): Uint8Array<ArrayBuffer> {

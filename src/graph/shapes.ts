@@ -25,7 +25,7 @@ export function broadcastShapes(op: string, ...shapes: (readonly Dim[])[]): Dim[
       if (d === 1) continue;
       invariant(
         result === 1 || sameDim(result, d),
-        `${op}: shapes ${shapes.map(showShape).join(" and ")} do not broadcast`,
+        () => `${op}: shapes ${shapes.map(showShape).join(" and ")} do not broadcast`,
       );
       result = d;
     }
@@ -40,7 +40,7 @@ export function reshapeShape(from: readonly Dim[], to: readonly Dim[]): readonly
   if (hole < 0) {
     invariant(
       sameDim(total, dimProduct(to)),
-      `reshape: ${showShape(from)} has another number of elements than ${showShape(to)}`,
+      () => `reshape: ${showShape(from)} has another number of elements than ${showShape(to)}`,
     );
     return to;
   }
@@ -48,7 +48,7 @@ export function reshapeShape(from: readonly Dim[], to: readonly Dim[]): readonly
   const rest = exactDivDim(total, dimProduct(others));
   invariant(
     rest !== undefined && !others.includes(-1),
-    `reshape: ${showShape(from)} does not divide into ${showShape(to)}`,
+    () => `reshape: ${showShape(from)} does not divide into ${showShape(to)}`,
   );
   return to.map((d, i) => (i === hole ? rest : d));
 }

@@ -3,11 +3,12 @@ import type { Graph } from "../graph/graph.js";
 import { lower } from "../onnx/lower.js";
 import { encodeModel } from "../onnx/model.js";
 import { formatBytes } from "../platform/formatBytes.js";
-import type { StoredTensors } from "../tensor/stored.js";
+import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { check } from "../util/errors.js";
 import type { Client } from "./client.js";
 import { explained } from "./explain.js";
+import type { SessionSpec } from "./protocol.js";
 import type { DeviceName, DeviceSetup } from "./setup.js";
 import type { TrainingEngine } from "./training.js";
 import { trainingEngine } from "./trainingEngine.js";
@@ -64,7 +65,7 @@ async function loadProgram(
     weight: place,
   });
   const used = [...graph.params.keys()].map((name) => weights.get(name)!);
-  const spec = sessionSpec(setup, encodeModel(onnx), await blobs());
+  const spec = sessionSpec(setup, encodeModel(onnx), await blobs(), waiting(setup, used));
   const { session } = await explained(label, setup.name, () =>
     unchanged(used, () =>
       setup.cache
@@ -88,6 +89,19 @@ async function loadProgram(
       await client.request({ kind: "release", session }).catch(() => {});
     },
   };
+}
+
+/** Bytes of weights up to which a program's pieces of work are over in no time. */
+const SMALL = 64 * 2 ** 20;
+
+/**
+ * How threads of the CPU wait for their next piece of work. Those that spin take the processor from
+ * each other, and from other programs, for as long as they wait: a small program then took six times
+ * as long on a busy machine.
+ */
+function waiting({ name }: DeviceSetup, weights: readonly StoredTensor[]): SessionSpec["config"] {
+  const bytes = weights.reduce((n, { length }) => n + length, 0);
+  return name === "cpu" && bytes < SMALL ? { "session.intra_op.allow_spinning": "0" } : {};
 }
 
 /** Refuses sizes at which the device would silently compute something else. */

@@ -31,9 +31,13 @@ export function check(condition: unknown, code: ErrorCode, message: string): ass
   if (!condition) throw new TintypeError(code, message);
 }
 
-/** Throws a plain Error for a broken invariant: a bug in Tintype, never the user's fault. */
-export function invariant(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new Error(`internal: ${message}`);
+/**
+ * Throws a plain Error for a broken invariant: a bug in Tintype, never the user's fault. Where it is
+ * checked often, a message that takes long to write is a function.
+ */
+export function invariant(condition: unknown, message: string | (() => string)): asserts condition {
+  if (condition) return;
+  throw new Error(`internal: ${typeof message === "string" ? message : message()}`);
 }
 
 /** Throws an "aborted" error once `signal` is aborted. */
