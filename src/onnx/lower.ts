@@ -4,7 +4,7 @@ import type { Graph } from "../graph/graph.js";
 import { isOp, type Primitive, topological, type Value } from "../graph/value.js";
 import type { DType } from "../tensor/dtype.js";
 import { type Builder, builder, type ComputeType, type ShapeFeed } from "./builder.js";
-import type { OnnxGraph, OnnxTensorData, OnnxValue } from "./model.js";
+import type { OnnxGraph, OnnxNode, OnnxTensorData, OnnxValue } from "./model.js";
 import type { CompositeRule, Emitted, LoweringRules, Rule } from "./rules.js";
 
 /** Where a weight's bytes are, and how they are stored. */
@@ -106,9 +106,21 @@ export function lower(
   });
   for (const { name, dims } of b.shapeFeeds)
     inputs.push({ name, dtype: "i64", shape: [dims.length] });
-  const onnx = { nodes: b.nodes, initializers: b.initializers, inputs, outputs };
+  const nodes = needed(b.nodes, Object.keys(graph.outputs));
+  const onnx = { nodes, initializers: b.initializers, inputs, outputs };
   const buffers = new Map(b.buffers.map((d) => [typeof d === "number" ? d : d.key, d]));
   return { onnx, shapeFeeds: b.shapeFeeds, buffers: [...buffers.values()] };
+}
+
+/** Without nodes that no output depends on: engines would run them. */
+function needed(nodes: readonly OnnxNode[], outputs: readonly string[]): OnnxNode[] {
+  const wanted = new Set(outputs);
+  const kept = [...nodes].reverse().filter((node) => {
+    const isNeeded = node.outputs.some((name) => wanted.has(name));
+    if (isNeeded) for (const name of node.inputs) wanted.add(name);
+    return isNeeded;
+  });
+  return kept.reverse();
 }
 
 /**
