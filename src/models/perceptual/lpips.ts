@@ -42,6 +42,7 @@ function scaled(images: Value): Value {
 /** Squared differences of features whose channels were brought to length 1. */
 function squares(a: Value, b: Value, axis: number): Value {
   const unit = (x: Value): Value => {
+    // The root of 0 has no gradient, so 0 is kept away from it.
     const length = op.sqrt(op.add(op.sum(op.mul(x, x), [axis]), 1e-20));
     return op.div(x, op.add(length, 1e-10));
   };
