@@ -30,7 +30,9 @@ const LAYERS = [
 ] as const;
 
 /** Folders whose modules never import each other: what they share lies beside or below them. */
-const SIBLINGS = ["src/models/clip", "src/models/judge", "src/models/unet", "src/models/vae"];
+const SIBLINGS = ["clip", "discriminator", "judge", "perceptual", "unet", "vae"].map(
+  (name) => `src/models/${name}`,
+);
 
 interface Module {
   readonly path: string;
