@@ -190,19 +190,24 @@ function part(x: Value, axis: number, start: number, size: number): Value {
 }
 
 /**
- * Gradients of all heads, some heads at a time, or some queries of one. The three gradients of some
- * heads are joined to one value before they are used: engines work depth first, and so finish with
- * these heads' scores before they begin with the next.
+ * Gradients of all heads, some heads at a time, or some queries of one. The three gradients of a chunk
+ * are joined to one value before they are used: engines work depth first, and so finish with one
+ * chunk's scores before they begin with the next's.
  */
 function inChunks(heads: number, n: number, m: number, scores: number, chunk: Chunk): Three {
   const count = Math.min(heads, Math.max(1, Math.floor(scores / (n * m))));
-  const rows = Math.min(n, Math.max(1, Math.floor(scores / m)));
+  const size = Math.min(n, Math.max(1, Math.floor(scores / m)));
   const groups = starts(heads, count).map((head) => {
-    const size = Math.min(count, heads - head);
-    const parts = starts(n, rows).map((row) => chunk(head, size, row, Math.min(rows, n - row)));
-    const total = (which: 1 | 2): Value =>
-      parts.map((three) => three[which]).reduce((a, b) => op.add(a, b));
-    return op.concat([...parts.map(([dq]) => dq), total(1), total(2)], 1); // [size,N+2M,d]
+    const parts = starts(n, size).map((row) => {
+      const rows = Math.min(size, n - row);
+      return op.concat(chunk(head, Math.min(count, heads - head), row, rows), 1);
+    });
+    if (parts.length === 1) return parts[0]!;
+    const rest = parts.map((three) =>
+      op.slice(three, 1, (three.shape[1] as number) - 2 * m, 2 * m),
+    );
+    const dq = parts.map((three) => op.slice(three, 1, 0, (three.shape[1] as number) - 2 * m));
+    return op.concat([...dq, rest.reduce((a, b) => op.add(a, b))], 1); // [count,N+2M,d]
   });
   const all = groups.length === 1 ? groups[0]! : op.concat(groups, 0);
   return [op.slice(all, 1, 0, n), op.slice(all, 1, n, m), op.slice(all, 1, n + m, m)];
