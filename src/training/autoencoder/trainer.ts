@@ -10,17 +10,9 @@ import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runt
 import type { Tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
 import { scheduleOf } from "../config.js";
-import {
-  byShape,
-  parameterSpecs,
-  psnr,
-  restoreStore,
-  saveStore,
-  scalar,
-  storeOptions,
-} from "../learner.js";
+import { type Keeping, keeping } from "../keeping.js";
+import { byShape, parameterSpecs, psnr, scalar, storeOptions } from "../learner.js";
 import { type GradientPlan, gradientPlan } from "../recompute.js";
-import type { TaskState } from "../task.js";
 import { vaeParameters, type Weights } from "../weights.js";
 import { withAdversary } from "./adversarial.js";
 import { type Adversary, DISCRIMINATOR, openAdversary } from "./adversary.js";
@@ -46,14 +38,12 @@ export interface AutoencoderStart {
 }
 
 /** An autoencoder in training, apart from data and randomness. Disposing it frees its memory. */
-export interface AutoencoderTrainer extends AsyncDisposable {
+export interface AutoencoderTrainer extends Keeping, AsyncDisposable {
   readonly store: ParameterStore;
   /** Adds the gradients of a batch: images [B,3,H,W] in [-1,1], noise [B,C,h,w] standard normal. */
   run(step: number, images: Tensor, noise: Tensor): Promise<Record<string, number>>;
   /** Takes the step that the batches since the last one make. */
   update(step: number): Promise<{ gradientNorm: number; learningRate: number }>;
-  save(): Promise<TaskState>;
-  restore(state: TaskState): Promise<void>;
 }
 
 /**
@@ -80,10 +70,6 @@ export function autoencoderTrainer(
     const schedule = scheduleOf(config.learningRate, config.steps);
     const isOpposed = (step: number): boolean =>
       adversarial !== undefined && step >= adversarial.start;
-    const stores = [["model", store], ...(adversary ? [[DISCRIMINATOR, adversary.store]] : [])] as [
-      string,
-      ParameterStore,
-    ][];
     return {
       store,
       async run(step: number, images: Tensor, noise: Tensor) {
@@ -98,14 +84,7 @@ export function autoencoderTrainer(
         if (isOpposed(step)) await adversary!.update(step);
         return { ...(await store.update({ step, learningRate })), learningRate };
       },
-      async save() {
-        const states = await Promise.all(stores.map(([file, s]) => saveStore(file, s)));
-        return Object.assign(plan.save(), ...states) as TaskState;
-      },
-      async restore(state: TaskState) {
-        await plan.restore(state);
-        for (const [file, s] of stores) await restoreStore(file, s, state);
-      },
+      ...keeping({ model: store, ...(adversary && { [DISCRIMINATOR]: adversary.store }) }, plan),
     };
   });
 }

@@ -30,6 +30,7 @@ export const clip: TaskKind<ClipTrainingConfig> = {
 export function openClip(config: ClipTrainingConfig, context: TaskContext): Promise<Task> {
   return opening(async (use) => {
     const named = await tokenizerNamed(config.model.tokenizer, context);
+    const { encode, maxLength } = named.tokenizer;
     const model = clipConfigFor(config, named.tokenizer);
     const data = use(await openData(config.data, { ...context, ...config }));
     checkPictures(data.sizes, model.vision.imageSize);
@@ -47,15 +48,12 @@ export function openClip(config: ClipTrainingConfig, context: TaskContext): Prom
         return lastBatch;
       },
       async step(step: number) {
-        const { metrics, names } = await overBatches(
-          { data, step, count: 1 },
-          async ({ images, captions }) => {
-            const { encode, maxLength } = named.tokenizer;
-            const batch = { images, ...tokensOf(captions.map(encode), maxLength) };
-            const { loss, logits, logScale } = await trainer.run(batch);
-            return { loss, found: foundShare(logits), scale: Math.exp(logScale) };
-          },
-        );
+        const source = { data, step, count: 1 };
+        const { metrics, names } = await overBatches(source, async ({ images, captions }) => {
+          const tokens = tokensOf(captions.map(encode), maxLength);
+          const { loss, logits, logScale } = await trainer.run({ images, ...tokens });
+          return { loss, found: foundShare(logits), scale: Math.exp(logScale) };
+        });
         lastBatch = names;
         return { ...metrics, ...(await trainer.update(step)), loss: metrics.loss! };
       },

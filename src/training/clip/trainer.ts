@@ -7,16 +7,9 @@ import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runt
 import { full, type Tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
 import { scheduleOf } from "../config.js";
-import {
-  byShape,
-  parameterSpecs,
-  restoreStore,
-  saveStore,
-  scalar,
-  storeOptions,
-} from "../learner.js";
+import { type Keeping, keeping } from "../keeping.js";
+import { byShape, parameterSpecs, scalar, storeOptions } from "../learner.js";
 import { type GradientPlan, gradientPlan } from "../recompute.js";
-import type { TaskState } from "../task.js";
 import { clipParameters, type Weights } from "../weights.js";
 import type { ClipTrainingConfig } from "./config.js";
 import { clipLoss } from "./loss.js";
@@ -38,14 +31,12 @@ export interface ClipBatch {
 }
 
 /** A text and an image encoder in training, apart from data. */
-export interface ClipTrainer extends AsyncDisposable {
+export interface ClipTrainer extends Keeping, AsyncDisposable {
   readonly store: ParameterStore;
   /** Adds the gradients of a batch; logits [B,B]: texts down, pictures across. */
   run(batch: ClipBatch): Promise<{ loss: number; logits: Tensor; logScale: number }>;
   /** Takes the step that the batches since the last one make. */
   update(step: number): Promise<{ gradientNorm: number; learningRate: number }>;
-  save(): Promise<TaskState>;
-  restore(state: TaskState): Promise<void>;
 }
 
 /**
@@ -80,11 +71,7 @@ export function clipTrainer(
         const learningRate = learningRateAt(schedule, step);
         return { ...(await store.update({ step, learningRate })), learningRate };
       },
-      save: async () => ({ ...(await saveStore("model", store)), ...plan.save() }),
-      async restore(state: TaskState) {
-        await plan.restore(state);
-        await restoreStore("model", store, state);
-      },
+      ...keeping({ model: store }, plan),
     };
   });
 }

@@ -13,19 +13,13 @@ import { denseParams } from "../../nn/layers.js";
 import { learningRateAt } from "../../optim/index.js";
 import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runtime/training.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
+import { opening } from "../../util/opening.js";
 import { scheduleOf } from "../config.js";
-import {
-  byShape,
-  parameterSpecs,
-  restoreStore,
-  saveStore,
-  scalar,
-  storeOptions,
-} from "../learner.js";
+import { type Keeping, keeping } from "../keeping.js";
+import { byShape, parameterSpecs, scalar, storeOptions } from "../learner.js";
 import { posterior, reparameterize } from "../losses.js";
 import { type GradientPlan, gradientPlan } from "../recompute.js";
 import { readWeights } from "../reference.js";
-import type { TaskState } from "../task.js";
 import { textParameters, under, unetParameters, type Weights } from "../weights.js";
 import type { DiffusionConfig } from "./config.js";
 import { diffusionLoss, minSnrWeight } from "./loss.js";
@@ -58,7 +52,7 @@ export interface DiffusionBatch {
 }
 
 /** A UNet in training, perhaps with its text encoder, apart from data and randomness. */
-export interface DiffusionTrainer extends AsyncDisposable {
+export interface DiffusionTrainer extends Keeping, AsyncDisposable {
   /** Holds `unet.*`, and `text_encoder.*` where it is trained. */
   readonly store: ParameterStore;
   /** Timesteps that there are. */
@@ -67,57 +61,42 @@ export interface DiffusionTrainer extends AsyncDisposable {
   run(batch: DiffusionBatch): Promise<{ loss: number; mse: number }>;
   /** Takes the step that the batches since the last one make. */
   update(step: number): Promise<{ gradientNorm: number; learningRate: number }>;
-  save(): Promise<TaskState>;
-  restore(state: TaskState): Promise<void>;
 }
 
 /**
  * Starts to train a UNet, and its text encoder where `config.text.train` says so. `freeBytes` is what
  * recompute: "auto" goes by.
  */
-export async function diffusionTrainer(
+export function diffusionTrainer(
   config: DiffusionSettings,
   engine: TrainingEngine,
   parts: TrainedParts,
   freeBytes: () => number | undefined = () => undefined,
 ): Promise<DiffusionTrainer> {
-  const store = await openStore(config, engine, parts);
-  const plan = gradientPlan(config.recompute, freeBytes);
-  const alphaBars = alphaBarsOf(parts.scheduler);
-  const schedule = scheduleOf(config.learningRate, config.steps);
-  const programs = byShape((shape) =>
-    diffusionProgram(config, engine, { ...parts, store, plan }, shape),
-  );
-  return {
-    store,
-    timesteps: alphaBars.length,
-    async run({ moments, draw, noise, t, text }) {
-      const levels = Array.from(t, (step) => levelOf(alphaBars, step));
-      const program = await programs.get(moments.shape);
-      const inputs = {
-        moments,
-        draw,
-        noise,
-        text,
-        ...levelInputs(levels, parts.prediction, config),
-      };
-      const out = await program.run(inputs);
-      return { loss: scalar(out.loss), mse: scalar(out.mse) };
-    },
-    async update(step) {
-      const learningRate = learningRateAt(schedule, step);
-      return { ...(await store.update({ step, learningRate })), learningRate };
-    },
-    save: async () => ({ ...(await saveStore("model", store)), ...plan.save() }),
-    async restore(state) {
-      await plan.restore(state);
-      await restoreStore("model", store, state);
-    },
-    async [Symbol.asyncDispose]() {
-      await programs[Symbol.asyncDispose]();
-      await store[Symbol.asyncDispose]();
-    },
-  };
+  return opening(async (use) => {
+    const store = use(await openStore(config, engine, parts));
+    const plan = gradientPlan(config.recompute, freeBytes);
+    const trained = { ...parts, store, plan };
+    const programs = use(byShape((shape) => diffusionProgram(config, engine, trained, shape)));
+    const alphaBars = alphaBarsOf(parts.scheduler);
+    const schedule = scheduleOf(config.learningRate, config.steps);
+    return {
+      store,
+      timesteps: alphaBars.length,
+      async run({ t, ...batch }: DiffusionBatch) {
+        const levels = Array.from(t, (step) => levelOf(alphaBars, step));
+        const program = await programs.get(batch.moments.shape);
+        const inputs = { ...batch, ...levelInputs(levels, parts.prediction, config) };
+        const out = await program.run(inputs);
+        return { loss: scalar(out.loss), mse: scalar(out.mse) };
+      },
+      async update(step: number) {
+        const learningRate = learningRateAt(schedule, step);
+        return { ...(await store.update({ step, learningRate })), learningRate };
+      },
+      ...keeping({ model: store }, plan),
+    };
+  });
 }
 
 /** alpha-bar of every timestep, as a scheduler_config.json has it. */
