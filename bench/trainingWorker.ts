@@ -78,7 +78,7 @@ async function autoencoder(
   threads: number,
 ): Promise<Step> {
   const trainer = await autoencoderTrainer(
-    { ...settings, loss: { pixel: "l1", kl: 1e-6, reduction: "mean" } as never },
+    { ...settings, recompute: false, loss: { pixel: "l1", kl: 1e-6, reduction: "mean" } as never },
     engineOf(threads),
     { model: vae, weights: initialWeights(vaeParameters(vae).values(), 0) },
   );
