@@ -139,17 +139,10 @@ export function attentionGradient(
   mostScores: number = MOST_SCORES,
 ): readonly Value[] {
   const { heads, scale, causal } = spec;
-  const [b, n, c] = q!.shape as readonly number[] as readonly [number, number, number];
+  const [b, n] = q!.shape as readonly number[] as readonly [number, number];
   const m = k!.shape[1] as number;
-  const d = c / heads;
-  const split = (x: Value): Value => {
-    const byHead = op.transpose(op.reshape(x, [b, x.shape[1]!, heads, d]), [0, 2, 1, 3]);
-    return op.reshape(byHead, [b * heads, x.shape[1]!, d]);
-  };
-  const join = (x: Value): Value => {
-    const rows = x.shape[1]!;
-    return op.reshape(op.transpose(op.reshape(x, [b, heads, rows, d]), [0, 2, 1, 3]), [b, rows, c]);
-  };
+  const split = (x: Value): Value => splitHeads(x, heads);
+  const join = (x: Value): Value => joinHeads(x, heads);
   const queries = split(op.mul(q!, scale));
   const [keys, values, dys] = [split(k!), split(v!), split(dy)];
   const inner = op.sum(split(op.mul(dy, y)), [2]); // [B*heads,N,1]
@@ -178,6 +171,20 @@ export function attentionGradient(
       ? named("attentionGrad", { ...spec, of }, [q!, k!, v!, y, dy], gradients[of])
       : gradients[of],
   );
+}
+
+/** [B,N,C] -> [B*heads,N,C/heads] */
+function splitHeads(x: Value, heads: number): Value {
+  const [b, n, c] = x.shape as readonly number[] as readonly [number, number, number];
+  const byHead = op.transpose(op.reshape(x, [b, n, heads, c / heads]), [0, 2, 1, 3]);
+  return op.reshape(byHead, [b * heads, n, c / heads]);
+}
+
+/** [B*heads,N,D] -> [B,N,heads*D] */
+function joinHeads(x: Value, heads: number): Value {
+  const [all, n, d] = x.shape as readonly number[] as readonly [number, number, number];
+  const byToken = op.transpose(op.reshape(x, [all / heads, heads, n, d]), [0, 2, 1, 3]);
+  return op.reshape(byToken, [all / heads, n, heads * d]);
 }
 
 type Three = readonly [Value, Value, Value];

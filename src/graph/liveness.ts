@@ -37,6 +37,8 @@ function sources(v: Value): readonly Value[] {
 /**
  * Bytes of results that are alive at once when a graph runs in the engine's order, each freed after
  * its last use: what a run needs beside the weights, if compositions run fused. Floats take 4 bytes.
+ * Training takes more: ONNX Runtime holds a buffer from one use to the next of the same size, and
+ * gradients of large weights lie in several orders at once (bench/results/trainingMemory.json).
  */
 export function peakActivationBytes(graph: Graph, bindings: Bindings): number {
   const order = engineOrder(Object.values(graph.outputs));
