@@ -41,7 +41,8 @@ const steps = train(judgeKind(startJudgeWorker), withSettings(config, values.set
   resume: existsSync(run),
   configName: values.config,
   canvas: canvasContext as unknown as MakeCanvas,
-  startEngine: ({ threads }) => nodeEngine({ platform, device: "cpu", threads }),
+  startEngine: ({ threads, spinning }) =>
+    nodeEngine({ platform, device: "cpu", threads, spinning }),
   context: {
     platform,
     startWorker: startJudgeWorker,

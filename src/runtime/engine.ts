@@ -91,6 +91,8 @@ async function loadProgram(
   };
 }
 
+const SPINNING = "session.intra_op.allow_spinning";
+
 /** Bytes of weights up to which a program's pieces of work are over in no time. */
 const SMALL = 64 * 2 ** 20;
 
@@ -99,9 +101,13 @@ const SMALL = 64 * 2 ** 20;
  * each other, and from other programs, for as long as they wait: a small program then took six times
  * as long on a busy machine.
  */
-function waiting({ name }: DeviceSetup, weights: readonly StoredTensor[]): SessionSpec["config"] {
+function waiting(
+  { name, config }: DeviceSetup,
+  weights: readonly StoredTensor[],
+): SessionSpec["config"] {
+  if (SPINNING in config) return {};
   const bytes = weights.reduce((n, { length }) => n + length, 0);
-  return name === "cpu" && bytes < SMALL ? { "session.intra_op.allow_spinning": "0" } : {};
+  return name === "cpu" && bytes < SMALL ? { [SPINNING]: "0" } : {};
 }
 
 /** Refuses sizes at which the device would silently compute something else. */

@@ -10,6 +10,8 @@ import { cpuTraining, wasmTraining } from "./trainingSetup.js";
 export interface SetupOptions {
   readonly compute?: ComputeType | undefined;
   readonly threads?: number | undefined;
+  /** Whether idle threads of the CPU wait by spinning; the engine decides by default. */
+  readonly spinning?: boolean | undefined;
   readonly cache?: ProgramCache | undefined;
   /** Bytes that one buffer of the device may have, where that is known. */
   readonly bufferBytes?: number | undefined;
@@ -18,9 +20,11 @@ export interface SetupOptions {
 /** How each device is driven: its provider in ONNX Runtime, its operators, what it may not do. */
 export function deviceSetup(
   name: DeviceName,
-  { compute = "f32", threads, cache, bufferBytes }: SetupOptions = {},
+  { compute = "f32", threads, spinning, cache, bufferBytes }: SetupOptions = {},
 ): DeviceSetup {
-  const common = { name, provider: name, compute, threads, config: {}, cache: undefined };
+  const config: Readonly<Record<string, string>> =
+    spinning === undefined ? {} : { "session.intra_op.allow_spinning": spinning ? "1" : "0" };
+  const common = { name, provider: name, compute, threads, config, cache: undefined };
   switch (name) {
     case "cpu":
       return { ...common, rules: CPU_RULES, mapsFiles: true, cache, training: cpuTraining };

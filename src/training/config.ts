@@ -57,6 +57,8 @@ export interface RunConfig {
   readonly explode: number;
   /** CPU threads; undefined: all physical cores. */
   readonly threads?: number | undefined;
+  /** Whether idle threads wait by spinning. */
+  readonly spinning: boolean;
 }
 
 /** `learningRate`; `peak` stands for a missing one. */
@@ -155,6 +157,7 @@ export const runEntries: { readonly [K in keyof Required<RunConfig>]: ConfigSche
     ),
     explode: v.optional(real(0), 100),
     threads: v.optional(whole(1, 1024)),
+    spinning: v.optional(v.boolean(), false),
   };
 
 /**
@@ -167,6 +170,7 @@ export const CHANGEABLE: readonly string[] = [
   "samples",
   "explode",
   "threads",
+  "spinning",
 ];
 
 /** A file's or folder's path. */

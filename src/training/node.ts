@@ -57,7 +57,8 @@ function onThisMachine({
     ...rest,
     run: run.startsWith("~") ? platform.resolve(run) : run.replace(/(?<=.)\/+$/, ""),
     context: { platform, startWorker: startDataWorker, notice, signal },
-    startEngine: ({ threads }) => nodeEngine({ platform, device: "cpu", threads }),
+    startEngine: ({ threads, spinning }) =>
+      nodeEngine({ platform, device: "cpu", threads, spinning }),
     canvas: canvasContext,
   };
 }

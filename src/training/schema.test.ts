@@ -92,7 +92,7 @@ test.each<[string, unknown, string]>([
   [
     "a misspelt key",
     { steps: 1, batchsize: 4 },
-    'unknown key "batchsize": did you mean "batchSize"? Keys: steps, seed, checkpoints, samples, explode, threads, batchSize, accumulate, learningRate, optimizer, clip, ema.',
+    'unknown key "batchsize": did you mean "batchSize"? Keys: steps, seed, checkpoints, samples, explode, threads, spinning, batchSize, accumulate, learningRate, optimizer, clip, ema.',
   ],
   [
     "a misspelt key further in",
@@ -102,7 +102,7 @@ test.each<[string, unknown, string]>([
   [
     "a key in the wrong place",
     { steps: 1, warmup: 5 },
-    'unknown key "warmup": did you mean "learningRate.warmup"? Keys: steps, seed, checkpoints, samples, explode, threads, batchSize, accumulate, learningRate, optimizer, clip, ema.',
+    'unknown key "warmup": did you mean "learningRate.warmup"? Keys: steps, seed, checkpoints, samples, explode, threads, spinning, batchSize, accumulate, learningRate, optimizer, clip, ema.',
   ],
   [
     "another optimizer's key",
@@ -217,7 +217,7 @@ test("all mistakes are told at once", () => {
     [
       "config.json: steps: expected a whole number from 1, got 0.",
       'config.json: clip: expected a number above 0, got "no".',
-      'config.json: unknown key "sed": did you mean "seed"? Keys: steps, seed, checkpoints, samples, explode, threads, batchSize, accumulate, learningRate, optimizer, clip, ema.',
+      'config.json: unknown key "sed": did you mean "seed"? Keys: steps, seed, checkpoints, samples, explode, threads, spinning, batchSize, accumulate, learningRate, optimizer, clip, ema.',
     ].join("\n"),
   );
 });

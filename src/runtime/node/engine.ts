@@ -16,6 +16,11 @@ export interface NodeEngineOptions {
   readonly compute?: ComputeType | undefined;
   /** Threads of the CPU; all physical cores by default. */
   readonly threads?: number | undefined;
+  /**
+   * Whether idle threads wait by spinning: a little faster on a machine without other work, several
+   * times slower on a busy one. By default large programs do and small ones do not.
+   */
+  readonly spinning?: boolean | undefined;
   /** Bytes that compiled programs may take on disk; 0 keeps none. */
   readonly cacheLimit?: number;
   /** Bytes that one GPU buffer may have, as `listDevices` found out; what all allow by default. */
@@ -31,6 +36,7 @@ export function nodeEngine({
   device,
   compute,
   threads,
+  spinning,
   cacheLimit = DEFAULT_CACHE_LIMIT,
   bufferBytes,
 }: NodeEngineOptions): Engine {
@@ -41,5 +47,8 @@ export function nodeEngine({
       : undefined;
   const module = device === "wasm" ? "./wasmWorker.js" : "./worker.js";
   const worker = startNodeWorker(new URL(module, import.meta.url));
-  return engine(connect(worker), deviceSetup(device, { compute, threads, cache, bufferBytes }));
+  return engine(
+    connect(worker),
+    deviceSetup(device, { compute, threads, spinning, cache, bufferBytes }),
+  );
 }
