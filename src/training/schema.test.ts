@@ -44,6 +44,7 @@ test("defaults are filled in, so that a run's config says everything", () => {
     checkpoints: { every: 500, keep: 2 },
     samples: { every: 500, prompts: [], seeds: [0] },
     explode: 100,
+    spinning: false,
     batchSize: 8,
     accumulate: 1,
     learningRate: { peak: 1e-4, warmup: 0, schedule: "constant" },
