@@ -1,6 +1,6 @@
 import { encodeModel } from "../onnx/model.js";
-import { trainingRules } from "../onnx/training.js";
-import { blockedLayout, NCHWC } from "../onnx/trainingLayouts.js";
+import { blockedLayout, NCHWC } from "../onnx/training/layouts.js";
+import { trainingRules } from "../onnx/training/rules.js";
 import type { Client } from "./client.js";
 import type { TrainingSetup } from "./setup.js";
 

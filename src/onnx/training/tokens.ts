@@ -1,6 +1,6 @@
-import { sizeOf } from "../tensor/tensor.js";
-import type { Builder } from "./builder.js";
-import { MICROSOFT, type Named } from "./trainingLayouts.js";
+import { sizeOf } from "../../tensor/tensor.js";
+import type { Builder } from "../builder.js";
+import { MICROSOFT, type Named } from "./layouts.js";
 
 /*
  * Gradients of what works on tokens [..., C]: activations, layer norms, attention. Sums over rows and

@@ -1,7 +1,7 @@
-import type { Value } from "../graph/value.js";
-import { isOp } from "../graph/value.js";
-import type { Builder } from "./builder.js";
-import type { OnnxNode } from "./model.js";
+import type { Value } from "../../graph/value.js";
+import { isOp } from "../../graph/value.js";
+import type { Builder } from "../builder.js";
+import type { OnnxNode } from "../model.js";
 
 /*
  * ONNX Runtime's fast convolutions read and write blocked tensors: channels in blocks of (mostly) 16

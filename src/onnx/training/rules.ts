@@ -1,8 +1,9 @@
-import type { Value } from "../graph/value.js";
-import { CPU_RULES } from "./cpu.js";
-import { STANDARD_PRIMITIVES } from "./primitives.js";
-import type { LoweringRules } from "./rules.js";
-import { convolutionRules } from "./trainingConv.js";
+import type { Value } from "../../graph/value.js";
+import { CPU_RULES } from "../cpu.js";
+import { STANDARD_PRIMITIVES } from "../primitives.js";
+import type { LoweringRules } from "../rules.js";
+import { convolutionRules } from "./convolutions.js";
+import { elementwiseRules } from "./elementwise.js";
 import {
   blocked,
   type Find,
@@ -15,21 +16,21 @@ import {
   packable,
   packed,
   plain,
-} from "./trainingLayouts.js";
-import { matrixRules } from "./trainingMatrices.js";
+} from "./layouts.js";
+import { matrixRules } from "./matrices.js";
 import {
   type Groups,
   groupNormGrad,
   groupNormWeightGrad,
   plusOne,
   sigmoidUnitGrad,
-} from "./trainingNorm.js";
-import { pictureRules } from "./trainingPictures.js";
-import { attentionGrads, geluGrad, layerNormGrad, layerNormWeightGrad } from "./trainingTokens.js";
+} from "./norms.js";
+import { pictureRules } from "./pictures.js";
+import { attentionGrads, geluGrad, layerNormGrad, layerNormWeightGrad } from "./tokens.js";
 
 /**
  * Rows for training on ONNX Runtime's CPU provider. With blocked convolutions, of `block` channels a
- * block, pictures stay in blocks from one to the next (see trainingLayouts.ts): rows that know what to
+ * block, pictures stay in blocks from one to the next (see layouts.ts): rows that know what to
  * do with them take them as they are, all others get them in row-major order.
  */
 export function trainingRules(block: number = Number.POSITIVE_INFINITY): LoweringRules {
@@ -48,7 +49,8 @@ export function trainingRules(block: number = Number.POSITIVE_INFINITY): Lowerin
     composites: { ...all(CPU_RULES.composites), ...gradientRules(find, plainly) },
   };
   const matrices = merged(standard, matrixRules(find, standard));
-  const pictures = merged(matrices, pictureRules(find, matrices));
+  const numbers = merged(matrices, elementwiseRules(find, matrices));
+  const pictures = merged(numbers, pictureRules(find, numbers));
   const { primitives, composites } = merged(pictures, convolutionRules(find));
   return {
     primitives: primitives as unknown as LoweringRules["primitives"],

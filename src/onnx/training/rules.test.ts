@@ -1,18 +1,18 @@
 import { afterAll, describe, expect, test } from "vitest";
-import * as composite from "../graph/composites.js";
-import { type Array64, evaluate } from "../graph/evaluate.js";
-import { grad } from "../graph/grad.js";
-import { graphOf } from "../graph/graph.js";
-import * as op from "../graph/ops.js";
-import type { Value } from "../graph/value.js";
-import { toPixels, toTokens } from "../nn/attention.js";
-import { nodePlatform } from "../platform/node/platform.js";
-import type { Engine } from "../runtime/engine.js";
-import { nodeEngine } from "../runtime/node/engine.js";
-import { torchCpuNoise } from "../tensor/random.js";
-import { sizeOf, type Tensor } from "../tensor/tensor.js";
-import { memorySource } from "../util/bytes.js";
-import { blockedLayout } from "./trainingLayouts.js";
+import * as composite from "../../graph/composites.js";
+import { type Array64, evaluate } from "../../graph/evaluate.js";
+import { grad } from "../../graph/grad.js";
+import { graphOf } from "../../graph/graph.js";
+import * as op from "../../graph/ops.js";
+import type { Value } from "../../graph/value.js";
+import { toPixels, toTokens } from "../../nn/attention.js";
+import { nodePlatform } from "../../platform/node/platform.js";
+import type { Engine } from "../../runtime/engine.js";
+import { nodeEngine } from "../../runtime/node/engine.js";
+import { torchCpuNoise } from "../../tensor/random.js";
+import { sizeOf, type Tensor } from "../../tensor/tensor.js";
+import { memorySource } from "../../util/bytes.js";
+import { blockedLayout } from "./layouts.js";
 
 /*
  * What training programs answer on the CPU, against the float64 evaluator: values, and gradients on
