@@ -7,9 +7,10 @@ import type { Terminal } from "./terminal.js";
 export const EXIT = { ok: 0, bug: 1, refused: 2, stopped: 130 } as const;
 
 /** Tells of an error of `command` in one line, and gives the exit code for it. */
-export function report(error: unknown, { err, debug }: Terminal, command = "tintype"): number {
+export function report(thrown: unknown, { err, debug }: Terminal, command = "tintype"): number {
+  const error = firstOf(thrown);
   if (error instanceof CommanderError) return reportUsage(error, err, command);
-  if (debug) err(`${inspect(error)}\n`);
+  if (debug) err(`${inspect(thrown)}\n`);
   if (!(error instanceof TintypeError)) {
     const message = error instanceof Error ? error.message : String(error);
     err(`tintype: ${message}\ntintype: this is a bug in Tintype. `);
@@ -22,6 +23,12 @@ export function report(error: unknown, { err, debug }: Terminal, command = "tint
   }
   err(`tintype: ${error.message}\n`);
   return EXIT.refused;
+}
+
+/** The error that came first, where others came while things were put away after it. */
+function firstOf(error: unknown): unknown {
+  const isSuppressed = error instanceof Error && error.name === "SuppressedError";
+  return isSuppressed && "suppressed" in error ? firstOf(error.suppressed) : error;
 }
 
 const ADVICE: Readonly<Record<string, string>> = {

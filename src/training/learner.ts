@@ -138,7 +138,10 @@ export function byShape<P extends AsyncDisposable>(
       return known;
     },
     async [Symbol.asyncDispose]() {
-      for (const program of programs.values()) await (await program)[Symbol.asyncDispose]();
+      for (const made of programs.values()) {
+        const program = await made.catch(() => undefined); // whoever asked for it was told
+        await program?.[Symbol.asyncDispose]();
+      }
     },
   };
 }
