@@ -1,5 +1,5 @@
 import { CHANGEABLE } from "../config.js";
-import { showValue } from "../schema.js";
+import { showValue } from "../schemaProblems.js";
 
 /** A setting that is not what it was. */
 export interface Change {
