@@ -168,9 +168,11 @@ export const CHANGEABLE: readonly string[] = [
   "steps",
   "checkpoints",
   "samples",
+  "sampling",
   "explode",
   "threads",
   "spinning",
+  "dtype",
 ];
 
 /** A file's or folder's path. */

@@ -8,14 +8,13 @@ import {
   tokenizerFiles,
   tokenizerOf,
 } from "../../checkpoints/index.js";
-import type { PredictionType } from "../../diffusion/index.js";
+import { type PredictionType, parseSchedulerConfig, planSampling } from "../../diffusion/index.js";
 import type { ClipTextConfig } from "../../models/clip/config.js";
 import type { UNetConfig } from "../../models/unet/config.js";
 import type { VaeConfig } from "../../models/vae/config.js";
-import type { StoredTensors } from "../../tensor/stored.js";
+import { type StoredTensors, storedInMemory } from "../../tensor/stored.js";
 import type { Tokenizer } from "../../text/index.js";
 import { check } from "../../util/errors.js";
-import { stored } from "../learner.js";
 import { checkHeads, checkUNet } from "../modelConfig.js";
 import { findModel, findVae, openFolder } from "../reference.js";
 import type { TaskContext } from "../task.js";
@@ -44,9 +43,12 @@ export interface DiffusionParts {
   readonly defaults?: SamplingDefaults | undefined;
 }
 
-/** The checkpoint that the config names, or a new model with weights from its seed. */
+/**
+ * The checkpoint that the config names, or a new model with weights from its seed. Throws
+ * "bad-argument" or "unsupported" for settings that no picture could be made with.
+ */
 export async function diffusionParts(
-  config: Pick<DiffusionConfig, "from" | "model" | "prediction" | "seed" | "text">,
+  config: Pick<DiffusionConfig, "from" | "model" | "prediction" | "seed" | "text" | "sampling">,
   context: TaskContext,
 ): Promise<DiffusionParts> {
   const { from, model } = config;
@@ -68,6 +70,8 @@ export async function diffusionParts(
     `${parts.name}: the UNet takes ${inChannels} channels, as inpainting models do. Tintype trains ` +
       "models that make pictures from text alone.",
   );
+  const scheduler = parseSchedulerConfig(parts.name, parts.scheduler);
+  planSampling({ ...config.sampling, config: scheduler, prediction: parts.prediction });
   return parts;
 }
 
@@ -120,7 +124,10 @@ async function newParts(
   checkUNet("model.unet", unet);
   return {
     name: "the new model",
-    unet: { config: unet, weights: stored(initialWeights(unetParameters(unet).values(), seed)) },
+    unet: {
+      config: unet,
+      weights: storedInMemory(initialWeights(unetParameters(unet).values(), seed)),
+    },
     ...reader,
     vae,
     scheduler: schedulerJson(model.noise, prediction),
@@ -155,7 +162,7 @@ async function textEncoder(
   const { tokenizer, files } = await tokenizerNamed(name, context);
   const { vocabSize, maxLength } = tokenizer;
   const config = { ...text, vocabSize, maxPositions: maxLength };
-  const weights = stored(initialWeights(textParameters(config).values(), seed));
+  const weights = storedInMemory(initialWeights(textParameters(config).values(), seed));
   return { text: { config, weights }, tokenizer, tokenizerFiles: files };
 }
 

@@ -207,6 +207,15 @@ describe("settings that cannot be", () => {
     );
   });
 
+  test("samplers and noise that no picture could be made with, before the first step", async () => {
+    const from = join(MODELS, "micro");
+    const unknown = refused({ from, sampling: { sampler: "eulr" } });
+    await expect(unknown).rejects.toThrow('unknown sampler "eulr": did you mean "euler"?');
+    const model = { ...NEW, noise: { zeroTerminalSnr: true } };
+    const blind = refused({ model, text: { train: true }, prediction: "epsilon" });
+    await expect(blind).rejects.toThrow("use the prediction type v");
+  });
+
   test("a UNet whose lists differ in length", async () => {
     const unet = { ...NEW.unet, heads: [2] };
     await expect(refused({ model: { ...NEW, unet }, text: { train: true } })).rejects.toThrow(
