@@ -1,12 +1,13 @@
 /** Tintype's trainers, asked by bench/training.ts: the same requests as trainingWorker.py answers. */
+
 import { createInterface } from "node:readline";
 import { nodePlatform } from "../src/node.js";
 import { nodeEngine } from "../src/runtime/node/engine.js";
 import { torchCpuNoise } from "../src/tensor/random.js";
+import { storedInMemory } from "../src/tensor/stored.js";
 import { type Tensor, tensor } from "../src/tensor/tensor.js";
 import { autoencoderTrainer } from "../src/training/autoencoder/trainer.js";
 import { diffusionTrainer } from "../src/training/diffusion/trainer.js";
-import { stored } from "../src/training/learner.js";
 import {
   initialWeights,
   textParameters,
@@ -47,8 +48,14 @@ async function diffusion(
     { ...settings, minSnr: null, text: { train: true, rate: 1 }, recompute: false },
     engineOf(threads),
     {
-      unet: { config: unet, weights: stored(initialWeights(unetParameters(unet).values(), 0)) },
-      text: { config: text, weights: stored(initialWeights(textParameters(text).values(), 0)) },
+      unet: {
+        config: unet,
+        weights: storedInMemory(initialWeights(unetParameters(unet).values(), 0)),
+      },
+      text: {
+        config: text,
+        weights: storedInMemory(initialWeights(textParameters(text).values(), 0)),
+      },
       vae: { config: { ...readTrainingBench(config).autoencoder.vae }, weights: new Map() },
       scheduler: { _class_name: "DDIMScheduler", num_train_timesteps: 1000 },
       prediction: "v_prediction",

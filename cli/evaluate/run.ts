@@ -10,6 +10,7 @@ import {
 } from "../../src/evaluation/report.js";
 import { defaultModel, loadModel, nodePlatform, PART_TITLES, savePicture } from "../../src/node.js";
 import type { Platform } from "../../src/platform/types.js";
+import { writeJson, writeText } from "../../src/platform/writeText.js";
 import { check } from "../../src/util/errors.js";
 import { table } from "../format.js";
 import { type Progress, progressOn } from "../progress.js";
@@ -107,9 +108,7 @@ async function writeReport(
     );
     await savePicture(join(out, file("painted", k)), painted, {}, { platform });
   }
-  const text = async (name: string, content: string): Promise<void> =>
-    await files.writeAtomically(join(out, name), [new TextEncoder().encode(content)]);
   const pictures = (k: number) => ({ made: file("made", k), painted: file("painted", k) });
-  await text(REPORT, htmlReport(evaluation, { model, pictures }));
-  await text(RESULTS, `${JSON.stringify(evaluationJson(evaluation, model), null, 2)}\n`);
+  await writeText(files, join(out, REPORT), htmlReport(evaluation, { model, pictures }));
+  await writeJson(files, join(out, RESULTS), evaluationJson(evaluation, model));
 }

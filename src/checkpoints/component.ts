@@ -1,5 +1,6 @@
 import type { StoredTensors } from "../tensor/stored.js";
 import { TintypeError } from "../util/errors.js";
+import { few } from "../util/few.js";
 import { show } from "./configReader.js";
 import { type KeyRule, keyMap, mapKeys } from "./keyMap.js";
 import type { Component } from "./types.js";
@@ -55,11 +56,10 @@ export function checkGroups(who: string, channels: readonly number[], groups: nu
 
 /** The error for keys that are no part of a model. */
 export function surplusKeys(file: string, what: string, unknown: readonly string[]): TintypeError {
-  const first = unknown.slice(0, 3).map((key) => `"${key}"`);
-  const more = unknown.length > first.length ? ` and ${unknown.length - first.length} more` : "";
+  const keys = unknown.map((key) => `"${key}"`);
   return new TintypeError(
     "mismatch",
     `${file}: ${unknown.length} ${unknown.length === 1 ? "key is" : "keys are"} no part of ` +
-      `${what}: ${first.join(", ")}${more}. The file is damaged, or holds something else besides.`,
+      `${what}: ${few(keys, 3)}. The file is damaged, or holds something else besides.`,
   );
 }

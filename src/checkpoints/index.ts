@@ -40,8 +40,6 @@ export {
   type ComponentToWrite,
   type WeightDType,
   writeComponent,
-  writeJson,
-  writeText,
   writeWeights,
 } from "./writeComponent.js";
 export {

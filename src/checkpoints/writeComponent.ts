@@ -1,20 +1,12 @@
-import { type TensorToWrite, writeSafetensors } from "../formats/index.js";
+import { encodeSafetensors, type TensorToWrite } from "../formats/index.js";
 import type { Files } from "../platform/types.js";
+import { writeJson } from "../platform/writeText.js";
 import { fromFloat32 } from "../tensor/convert.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { JsonObject } from "./configReader.js";
 
 /** What numbers weights are written in. */
 export type WeightDType = "fp32" | "fp16";
-
-/** Writes an object as config files are: indented, with a newline at its end. */
-export async function writeJson(files: Files, path: string, value: JsonObject): Promise<void> {
-  await writeText(files, path, `${JSON.stringify(value, null, 2)}\n`);
-}
-
-export async function writeText(files: Files, path: string, text: string): Promise<void> {
-  await files.writeAtomically(path, [new TextEncoder().encode(text)]);
-}
 
 /** Writes weights as a safetensors file, whole or not at all. */
 export async function writeWeights(
@@ -29,10 +21,7 @@ export async function writeWeights(
       return [name, { dtype: kind, shape, bytes: fromFloat32(data, kind) }];
     }),
   );
-  const chunks: Uint8Array[] = [];
-  const sink = { write: async (bytes: Uint8Array) => void chunks.push(bytes) };
-  await writeSafetensors(rows, { format: "pt" }, sink);
-  await files.writeAtomically(path, chunks);
+  await files.writeAtomically(path, await encodeSafetensors(rows, { format: "pt" }));
 }
 
 /** One network of a folder: what diffusers and transformers call its files. */

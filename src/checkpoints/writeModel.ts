@@ -2,6 +2,7 @@ import type { ClipConfig, ClipTextConfig } from "../models/clip/config.js";
 import type { UNetConfig } from "../models/unet/config.js";
 import { type VaeConfig, vaeFactor } from "../models/vae/config.js";
 import type { Files } from "../platform/types.js";
+import { writeJson, writeText } from "../platform/writeText.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { clipTokenizerConfig } from "../text/index.js";
 import {
@@ -15,7 +16,7 @@ import {
 import type { JsonObject } from "./configReader.js";
 import { withSamplingDefaults } from "./samplingDefaults.js";
 import type { SamplingDefaults, TokenizerFiles } from "./types.js";
-import { type WeightDType, writeComponent, writeJson, writeText } from "./writeComponent.js";
+import { type WeightDType, writeComponent } from "./writeComponent.js";
 
 /** One network to write: its config, and its weights by canonical name. */
 export interface NetworkToWrite<C> {

@@ -7,7 +7,12 @@ export {
 export { encodePng, readPngText } from "./png.js";
 export { readTensorFile } from "./readTensorFile.js";
 export { readSafetensors } from "./safetensors.js";
-export { storedChunks, type TensorToWrite, writeSafetensors } from "./safetensorsWriter.js";
+export {
+  encodeSafetensors,
+  storedChunks,
+  type TensorToWrite,
+  writeSafetensors,
+} from "./safetensorsWriter.js";
 export { readSharded } from "./sharded.js";
 export type { Sink, TensorFile } from "./tensorFile.js";
 export { readTorchCheckpoint } from "./torchCheckpoint.js";

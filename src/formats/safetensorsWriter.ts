@@ -117,3 +117,13 @@ export async function writeSafetensors(
     );
   }
 }
+
+/** A safetensors file in memory, piece by piece; throws as `writeSafetensors`. */
+export async function encodeSafetensors(
+  tensors: ReadonlyMap<string, TensorToWrite>,
+  metadata: Readonly<Record<string, string>> | undefined,
+): Promise<readonly Bytes[]> {
+  const pieces: Bytes[] = [];
+  await writeSafetensors(tensors, metadata, { write: async (piece) => void pieces.push(piece) });
+  return pieces;
+}

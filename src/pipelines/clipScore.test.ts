@@ -6,7 +6,7 @@ import { readTokenizer, tokenizerOf } from "../checkpoints/index.js";
 import { type Picture, tensorToPictures } from "../image/picture.js";
 import { CLIP_L_TEXT, type ClipConfig } from "../models/clip/config.js";
 import { nodePlatform } from "../platform/node/platform.js";
-import { stored } from "../training/learner.js";
+import { storedInMemory } from "../tensor/stored.js";
 import { clipParameters } from "../training/weights.js";
 import { openClipScorer } from "./clipScore.js";
 
@@ -36,7 +36,7 @@ async function clip(): Promise<ClipModelFiles> {
     name: "golden",
     file: "golden",
     config,
-    weights: stored(derivedWeights("train.clip", clipParameters(config).values())),
+    weights: storedInMemory(derivedWeights("train.clip", clipParameters(config).values())),
     tokenizer,
     mean: [0.48145466, 0.4578275, 0.40821073],
     deviation: [0.26862954, 0.26130258, 0.27577711],

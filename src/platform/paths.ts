@@ -29,3 +29,8 @@ export function missingInFolder(
   const hint = guess === undefined ? "" : ` Did you mean "${guess}"?`;
   return new TintypeError("not-found", `${folder}: has no file "${path}".${hint}`, options);
 }
+
+/** Whether a name is one that `Files.writeAtomically` gives to a file while it is written. */
+export function isUnfinished(name: string): boolean {
+  return /^\..*\.tmp$/.test(name);
+}

@@ -8,5 +8,5 @@ export {
   randnBatch,
   torchCpuNoise,
 } from "./random.js";
-export type { StoredTensor, StoredTensors } from "./stored.js";
+export { type StoredTensor, type StoredTensors, storedInMemory } from "./stored.js";
 export * from "./tensor.js";

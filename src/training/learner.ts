@@ -5,9 +5,7 @@ import type { Value } from "../graph/value.js";
 import type { ParamDeclaration } from "../nn/params.js";
 import type { EmaSpec, OptimizerSpec } from "../optim/index.js";
 import type { ParameterSpec, ParameterStore, StoreOptions } from "../runtime/training.js";
-import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { memorySource } from "../util/bytes.js";
 import { check, invariant } from "../util/errors.js";
 import { readPart, type StatePart, type TaskState } from "./task.js";
 import type { Weights } from "./weights.js";
@@ -97,17 +95,6 @@ export async function restoreStore(
     invariant(values !== undefined, `the checkpoint has no ${file}.${part}`);
     await store.write(part, await readPart(values));
   }
-}
-
-/** Tensors in memory as an engine takes stored ones. */
-export function stored(weights: Weights): StoredTensors {
-  return new Map(
-    [...weights].map(([name, { shape, data }]): [string, StoredTensor] => {
-      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-      const source = memorySource(name, bytes);
-      return [name, { dtype: "f32", shape, source, offset: 0, length: bytes.length }];
-    }),
-  );
 }
 
 /** The number in a scalar output. */

@@ -1,8 +1,9 @@
 import * as v from "valibot";
-import { writeJson, writeWeights } from "../../checkpoints/writeComponent.js";
+import { writeWeights } from "../../checkpoints/writeComponent.js";
 import { readTensorFile } from "../../formats/index.js";
 import type { JudgeConfig } from "../../models/judge/config.js";
 import type { Files } from "../../platform/types.js";
+import { writeJson } from "../../platform/writeText.js";
 import type { Engine } from "../../runtime/engine.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { parseConfig, whole } from "../../training/config.js";
@@ -39,7 +40,7 @@ export async function writeJudge(
   weights: ReadonlyMap<string, Tensor>,
 ): Promise<void> {
   await files.makeFolder(folder);
-  await writeJson(files, `${folder}/${CONFIG}`, { ...config });
+  await writeJson(files, `${folder}/${CONFIG}`, config);
   await writeWeights(files, `${folder}/${WEIGHTS}`, weights, "fp16");
 }
 

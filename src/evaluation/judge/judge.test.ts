@@ -15,9 +15,10 @@ import { sceneOf } from "../../postcards/scene.js";
 import { KINDS } from "../../postcards/world.js";
 import type { Engine } from "../../runtime/engine.js";
 import { nodeEngine } from "../../runtime/node/engine.js";
+import { storedInMemory } from "../../tensor/stored.js";
 import { sizeOf, tensor } from "../../tensor/tensor.js";
 import { parseConfig } from "../../training/config.js";
-import { gradientsOf, learned, stored } from "../../training/learner.js";
+import { gradientsOf, learned } from "../../training/learner.js";
 import { initialWeights } from "../../training/weights.js";
 import { answersTo } from "../questions.js";
 import { augmented } from "./augment.js";
@@ -90,7 +91,8 @@ test("the loss is the sum of cross entropies, whose gradient reaches every param
   const targets = targetInputs(small, 1);
   const { loss, terms } = judgeLoss(judgement, targets);
   const declared = judgeParameters(small);
-  expect([...gradientsOf(loss, declared.keys()).keys()]).toEqual([...declared.keys()]);
+  const names = [...gradientsOf(loss, declared.keys()).keys()];
+  expect(names.toSorted()).toEqual([...declared.keys()].toSorted());
 
   const weights = initialWeights(declared.values(), 1);
   const wide = ({ shape, data }: { shape: readonly number[]; data: Float32Array }) => ({
@@ -156,7 +158,7 @@ test("a judge learns four pictures, and goes on from a checkpoint to the bit", a
   const weights = await learned(trainer.store);
   await writeJudge(platform.files, folder, MODEL, weights);
   await using read = await openJudge(await platform.openFolder(folder), engine);
-  await using direct = await loadJudge(engine, MODEL, stored(weights));
+  await using direct = await loadJudge(engine, MODEL, storedInMemory(weights));
   const [kept, known] = [await read.judge(PICTURES), await direct.judge(PICTURES)];
   expect(kept.answers).toEqual(known.answers);
   expect(kept.features.shape).toEqual([4, 16]);
@@ -167,7 +169,7 @@ test("a judge learns four pictures, and goes on from a checkpoint to the bit", a
 
 describe("reading", () => {
   test("more pictures than go at once, each as if it were alone", async () => {
-    const weights = stored(initialWeights(judgeParameters(MODEL).values(), 2));
+    const weights = storedInMemory(initialWeights(judgeParameters(MODEL).values(), 2));
     await using judge = await loadJudge(engine, MODEL, weights);
     const many = Array.from({ length: 35 }, (_, i) => PICTURES[i % 4]!);
     const { answers, features } = await judge.judge(many);

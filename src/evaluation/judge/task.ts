@@ -3,7 +3,8 @@ import type { JudgeConfig } from "../../models/judge/config.js";
 import type { WorkerHandle } from "../../platform/worker.js";
 import { sceneOf } from "../../postcards/scene.js";
 import { sliceBatch } from "../../tensor/elementwise.js";
-import { learned, stored } from "../../training/learner.js";
+import { storedInMemory } from "../../tensor/stored.js";
+import { learned } from "../../training/learner.js";
 import { checkGroups } from "../../training/modelConfig.js";
 import type { Sample, Task, TaskContext, TaskKind } from "../../training/task.js";
 import { inWords } from "../words.js";
@@ -73,7 +74,7 @@ async function judgedSamples(
 ): Promise<Sample[]> {
   const { images } = await data.batch(0);
   const pictures = tensorToPictures(sliceBatch(images, 0, Math.min(SHOWN, images.shape[0]!)));
-  await using judge = await loadJudge(engine, model, stored(await learned(trainer.store)));
+  await using judge = await loadJudge(engine, model, storedInMemory(await learned(trainer.store)));
   const { answers } = await judge.judge(pictures);
   return pictures.map((picture, i) => ({ picture, caption: inWords(answers[i]!) }));
 }

@@ -12,8 +12,8 @@ import { PATCHGAN } from "../../models/discriminator/config.js";
 import { lpips } from "../../models/perceptual/lpips.js";
 import { SD_VAE, type VaeConfig } from "../../models/vae/config.js";
 import { denseParams } from "../../nn/layers.js";
+import { storedInMemory } from "../../tensor/stored.js";
 import { sizeOf, type Tensor } from "../../tensor/tensor.js";
-import { stored } from "../learner.js";
 import { discriminatorParameters, under, vaeParameters } from "../weights.js";
 import type { AdversarialConfig } from "./config.js";
 import { type AutoencoderSettings, autoencoderTrainer } from "./trainer.js";
@@ -145,7 +145,7 @@ test("LPIPS and its gradient are PyTorch's", async () => {
       .map((d) => ({ ...d, name: d.name.slice(prefix.length + 1) }));
   const lin = derivedWeights("train.lin", part("lin"));
   for (const { data } of lin.values()) for (const [i, x] of data.entries()) data[i] = Math.abs(x);
-  const frozen = stored(
+  const frozen = storedInMemory(
     new Map([...under("vgg", derivedWeights("train.vgg", part("vgg"))), ...under("lin", lin)]),
   );
   await using program = await engine.training.program(

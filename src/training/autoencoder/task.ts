@@ -4,11 +4,12 @@ import { tensorToPictures } from "../../image/picture.js";
 import { type VaeConfig, vaeFactor } from "../../models/vae/config.js";
 import { decoderGraph, encoderGraph } from "../../pipelines/graphs.js";
 import { sliceBatch } from "../../tensor/elementwise.js";
+import { storedInMemory } from "../../tensor/stored.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
 import { openData } from "../data/open.js";
 import type { BatchSource } from "../data/types.js";
-import { checkSizes, learned, overBatches, stored } from "../learner.js";
+import { checkSizes, learned, overBatches } from "../learner.js";
 import { normal, randomFor } from "../random.js";
 import type { Sample, Task, TaskContext, TaskKind } from "../task.js";
 import type { Weights } from "../weights.js";
@@ -83,7 +84,7 @@ async function measured(
   weights: Weights,
   data: BatchSource,
 ) {
-  await using encoder = await engine.load(encoderGraph(model), stored(weights), {
+  await using encoder = await engine.load(encoderGraph(model), storedInMemory(weights), {
     label: "encoder of the trained autoencoder",
   });
   async function* images() {
@@ -109,8 +110,8 @@ async function reconstructions(
   const batch = await data.batch(0);
   const images = sliceBatch(batch.images, 0, Math.min(SHOWN, batch.names.length));
   const label = "trained autoencoder";
-  await using encoder = await engine.load(encoderGraph(model), stored(weights), { label });
-  await using decoder = await engine.load(decoderGraph(model), stored(weights), { label });
+  await using encoder = await engine.load(encoderGraph(model), storedInMemory(weights), { label });
+  await using decoder = await engine.load(decoderGraph(model), storedInMemory(weights), { label });
   const { moments } = await encoder.run({ image: images });
   const { image } = await decoder.run({ latents: means(moments!) });
   return tensorToPictures(beside(images, image!)).map((picture, i) => ({

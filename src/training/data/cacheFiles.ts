@@ -1,12 +1,13 @@
 import { readSafetensors } from "../../formats/safetensors.js";
-import { writeSafetensors } from "../../formats/safetensorsWriter.js";
+import { encodeSafetensors } from "../../formats/safetensorsWriter.js";
+import { isUnfinished } from "../../platform/paths.js";
 import type { Platform } from "../../platform/types.js";
 import { fromFloat32, toFloat32 } from "../../tensor/convert.js";
 import { DTYPE_BYTES } from "../../tensor/dtype.js";
 import type { StoredTensor } from "../../tensor/stored.js";
 import { sizeOf, type Tensor, tensor } from "../../tensor/tensor.js";
+import { concurrently } from "../../util/concurrently.js";
 import { check, invariant, TintypeError } from "../../util/errors.js";
-import { concurrently } from "./concurrently.js";
 
 /*
  * Files of a cache: one float16 tensor [n, ...] each, and what its rows are, as JSON. They are
@@ -69,7 +70,7 @@ export async function lockCache(
 ): Promise<AsyncDisposable> {
   const lock = await platform.lock(`${folder}/lock`, { signal });
   for (const name of await platform.files.list(folder)) {
-    if (/^\..*\.tmp$/.test(name)) await platform.files.remove(`${folder}/${name}`);
+    if (isUnfinished(name)) await platform.files.remove(`${folder}/${name}`);
   }
   return lock;
 }
@@ -110,11 +111,10 @@ export async function writeCacheFile(
     );
     return fromFloat32(data, "f16");
   });
-  const chunks: Uint8Array[] = [];
-  const sink = { write: (chunk: Uint8Array) => Promise.resolve(void chunks.push(chunk)) };
   const values = { dtype: "f16", shape, bytes } as const;
-  await writeSafetensors(new Map([["values", values]]), { about: JSON.stringify(about) }, sink);
-  await platform.files.writeAtomically(path, chunks);
+  const metadata = { about: JSON.stringify(about) };
+  const file = await encodeSafetensors(new Map([["values", values]]), metadata);
+  await platform.files.writeAtomically(path, file);
 }
 
 /** Rows of one shape as [n, ...], float32. */

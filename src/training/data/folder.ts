@@ -1,6 +1,7 @@
 import type { Platform } from "../../platform/types.js";
+import { concurrently } from "../../util/concurrently.js";
 import { check, TintypeError } from "../../util/errors.js";
-import { concurrently, few } from "./concurrently.js";
+import { few } from "../../util/few.js";
 import {
   captionText,
   type Entry,

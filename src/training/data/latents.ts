@@ -1,5 +1,6 @@
 import { concatBatch, sliceBatch } from "../../tensor/elementwise.js";
 import type { Tensor } from "../../tensor/tensor.js";
+import { oneAhead } from "../../util/concurrently.js";
 import { check, throwIfAborted } from "../../util/errors.js";
 import {
   type CacheFile,
@@ -12,7 +13,6 @@ import {
   readRows,
   writeCacheFile,
 } from "./cacheFiles.js";
-import { oneAhead } from "./concurrently.js";
 import { shuffledOrder } from "./order.js";
 import { prefetch } from "./prefetch.js";
 import type { Batch, BatchSource, Bucket, ExampleSet, Stepped } from "./types.js";

@@ -1,4 +1,5 @@
 import type { Platform } from "../../platform/types.js";
+import { writeText } from "../../platform/writeText.js";
 import { parseJson, readText } from "../../util/bytes.js";
 import { TintypeError } from "../../util/errors.js";
 import type { Listing } from "./listing.js";
@@ -66,7 +67,7 @@ async function keep(
   const { files } = platform;
   try {
     await files.makeFolder(folder);
-    await files.writeAtomically(path, [new TextEncoder().encode(JSON.stringify(measured))]);
+    await writeText(files, path, JSON.stringify(measured));
     const names = (await files.list(folder)).filter((name) => name.startsWith("sizes-"));
     const times = await Promise.all(
       names.map(async (name) => (await files.stat(`${folder}/${name}`))?.modified ?? 0),

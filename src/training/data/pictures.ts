@@ -1,9 +1,9 @@
 import { concatBatch } from "../../tensor/elementwise.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { check, TintypeError } from "../../util/errors.js";
+import { few } from "../../util/few.js";
 import { randomFor } from "../random.js";
 import { bucketSizes, groupBySize, type Size } from "./buckets.js";
-import { few } from "./concurrently.js";
 import { type DataContext, stepsAhead } from "./context.js";
 import type { Listing } from "./listing.js";
 import { measure } from "./measure.js";

@@ -1,6 +1,6 @@
 import type { Platform } from "../../platform/types.js";
 import { check } from "../../util/errors.js";
-import { few } from "./concurrently.js";
+import { few } from "../../util/few.js";
 
 /**
  * The paths that a pattern stands for: `a{b,c}` is ab and ac, `{08..11}` counts, with zeros in front

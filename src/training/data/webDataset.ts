@@ -1,7 +1,8 @@
 import type { Platform } from "../../platform/types.js";
 import type { ByteSource } from "../../util/bytes.js";
+import { concurrently } from "../../util/concurrently.js";
 import { check } from "../../util/errors.js";
-import { concurrently, few } from "./concurrently.js";
+import { few } from "../../util/few.js";
 import {
   captionText,
   type Entry,

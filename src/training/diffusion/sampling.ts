@@ -2,7 +2,7 @@ import { openModel } from "../../pipelines/model.js";
 import { finish } from "../../pipelines/run.js";
 import { textToImage } from "../../pipelines/textToImage.js";
 import type { Engine } from "../../runtime/engine.js";
-import { stored } from "../learner.js";
+import { storedInMemory } from "../../tensor/stored.js";
 import type { Sample } from "../task.js";
 import { below, type Weights } from "../weights.js";
 import type { DiffusionConfig } from "./config.js";
@@ -41,7 +41,7 @@ function trainedParts(
 ): Parameters<typeof modelFiles>[1] {
   const trained = below(learned, "text_encoder");
   return {
-    unet: stored(below(learned, "unet")),
-    text: trained.size > 0 ? stored(trained) : text.weights,
+    unet: storedInMemory(below(learned, "unet")),
+    text: trained.size > 0 ? storedInMemory(trained) : text.weights,
   };
 }

@@ -16,8 +16,8 @@ import { SD_VAE } from "../../models/vae/config.js";
 import { textGraph } from "../../pipelines/graphs.js";
 import { lookUpTokens } from "../../pipelines/textEmbedding.js";
 import type { Engine } from "../../runtime/engine.js";
+import { storedInMemory } from "../../tensor/stored.js";
 import { type Tensor, tensor, zeros } from "../../tensor/tensor.js";
-import { stored } from "../learner.js";
 import { textParameters, unetParameters } from "../weights.js";
 import { minSnrWeight } from "./loss.js";
 import { withOffset } from "./noise.js";
@@ -45,13 +45,14 @@ const UNET: UNetConfig = {
   normNumGroups: 8,
 };
 
-const textWeights = () => stored(derivedWeights("train.text", textParameters(TEXT).values()));
+const textWeights = () =>
+  storedInMemory(derivedWeights("train.text", textParameters(TEXT).values()));
 
 function parts(prediction: TrainedParts["prediction"]): TrainedParts {
   return {
     unet: {
       config: UNET,
-      weights: stored(derivedWeights("train.unet", unetParameters(UNET).values())),
+      weights: storedInMemory(derivedWeights("train.unet", unetParameters(UNET).values())),
     },
     text: { config: TEXT, weights: textWeights() },
     vae: { config: { ...SD_VAE, scalingFactor: 1 }, weights: new Map() },

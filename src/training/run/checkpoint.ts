@@ -1,12 +1,14 @@
-import { readSafetensors, writeSafetensors } from "../../formats/index.js";
+import { encodeSafetensors, readSafetensors } from "../../formats/index.js";
+import { isUnfinished } from "../../platform/paths.js";
 import type { Files, Platform } from "../../platform/types.js";
+import { writeJson } from "../../platform/writeText.js";
 import { readTensor } from "../../tensor/convert.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { readJson } from "../../util/bytes.js";
 import { check, TintypeError } from "../../util/errors.js";
 import { VERSION } from "../../util/version.js";
 import { readPart, type TaskState } from "../task.js";
-import { CHECKPOINTS, LEFTOVER, PLOTS, SAMPLES, stepName, stepOf } from "./layout.js";
+import { CHECKPOINTS, PLOTS, SAMPLES, stepName, stepOf } from "./layout.js";
 
 /** What `state.json` of a checkpoint says. */
 export interface CheckpointInfo {
@@ -58,7 +60,7 @@ export async function writeCheckpoint(
       sizes[file] = await writeTensors(files, `${fresh}/${file}`, tensors);
     }
     const all: CheckpointInfo = { format: 1, tintype: VERSION, ...info, files: sizes };
-    await files.writeAtomically(`${fresh}/${INFO}`, [encode(`${JSON.stringify(all, null, 2)}\n`)]);
+    await writeJson(files, `${fresh}/${INFO}`, all);
     await removeCheckpoint(files, run, info.step); // a damaged one of the same step
     await files.rename(fresh, path);
   } catch (error) {
@@ -67,8 +69,6 @@ export async function writeCheckpoint(
   }
   return path;
 }
-
-const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
 
 /** Numbers that are looked at before others get their turn. */
 const TURN = 1 << 22;
@@ -92,14 +92,11 @@ async function writeTensors(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
 ): Promise<number> {
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
   const rows = [...tensors].map(([name, { shape, data }]) => {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     return [name, { dtype: "f32", shape, bytes }] as const;
   });
-  await writeSafetensors(new Map(rows), undefined, {
-    write: async (bytes) => void chunks.push(bytes),
-  });
+  const chunks = await encodeSafetensors(new Map(rows), undefined);
   await files.writeAtomically(path, chunks);
   return chunks.reduce((sum, { length }) => sum + length, 0);
 }
@@ -190,7 +187,7 @@ export async function removeUnfinished(files: Files, run: string): Promise<void>
   }
   for (const place of [run, `${run}/${PLOTS}`, `${run}/${SAMPLES}`]) {
     for (const name of await files.list(place)) {
-      if (LEFTOVER.test(name)) await files.remove(`${place}/${name}`);
+      if (isUnfinished(name)) await files.remove(`${place}/${name}`);
     }
   }
 }

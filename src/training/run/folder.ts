@@ -1,4 +1,6 @@
+import { isUnfinished } from "../../platform/paths.js";
 import type { Platform } from "../../platform/types.js";
+import { writeJson } from "../../platform/writeText.js";
 import { readJson } from "../../util/bytes.js";
 import { check, TintypeError } from "../../util/errors.js";
 import { VERSION } from "../../util/version.js";
@@ -11,7 +13,7 @@ import {
   pruneCheckpoints,
   removeUnfinished,
 } from "./checkpoint.js";
-import { CONFIG, LEFTOVER, LOCK } from "./layout.js";
+import { CONFIG, LOCK } from "./layout.js";
 
 /** A run's folder, held against other processes until it is disposed. */
 export interface RunFolder<C> extends ResolvedConfig<C>, AsyncDisposable {
@@ -137,8 +139,7 @@ async function writeConfig<C extends RunConfig>(
   { name }: TaskKind<C>,
   json: unknown,
 ): Promise<void> {
-  const text = `${JSON.stringify({ kind: name, ...Object(json) }, null, 2)}\n`;
-  await platform.files.writeAtomically(`${path}/${CONFIG}`, [new TextEncoder().encode(text)]);
+  await writeJson(platform.files, `${path}/${CONFIG}`, { kind: name, ...Object(json) });
 }
 
 async function requireEmpty({ files }: Platform, path: string): Promise<void> {
@@ -148,7 +149,7 @@ async function requireEmpty({ files }: Platform, path: string): Promise<void> {
     "bad-argument",
     `${path} is a file. Name a new folder for the run.`,
   );
-  const names = (await files.list(path)).filter((name) => name !== LOCK && !LEFTOVER.test(name));
+  const names = (await files.list(path)).filter((name) => name !== LOCK && !isUnfinished(name));
   if (names.length === 0) return;
   const message = names.includes(CONFIG)
     ? `${path} holds a run already. Go on with --resume ${path}, or name another folder.`

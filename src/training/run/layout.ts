@@ -18,9 +18,6 @@ export const CHECKPOINTS = "checkpoints";
 export const MODEL = "model";
 export const LOCK = ".lock";
 
-/** What a process that was killed leaves of a file that it was writing. */
-export const LEFTOVER: RegExp = /^\..*\.tmp$/;
-
 /** 500 -> "step-000500" */
 export function stepName(step: number): string {
   return `step-${String(step).padStart(6, "0")}`;

@@ -1,5 +1,6 @@
 import type { Platform } from "../../platform/types.js";
 import { TintypeError } from "../../util/errors.js";
+import { few } from "../../util/few.js";
 import type { RunConfig } from "../config.js";
 import type { Metrics, Task } from "../task.js";
 import { exportModel } from "./export.js";
@@ -129,9 +130,7 @@ const NAMES_SHOWN = 16;
 function requireGood(guard: LossGuard, metrics: Metrics, step: number, task: Task): void {
   const problem = guard.problem(metrics);
   if (problem === undefined) return;
-  const names = task.lastBatch.slice(0, NAMES_SHOWN).join(", ");
-  const more = task.lastBatch.length - NAMES_SHOWN;
-  const batch = more > 0 ? `${names} and ${more} more` : names;
+  const batch = few(task.lastBatch, NAMES_SHOWN);
   throw new TintypeError("diverged", `step ${step}: ${problem}. Its batch: ${batch}`);
 }
 
