@@ -44,7 +44,7 @@ export function connect(worker: WorkerHandle): Client {
   worker.onDeath((cause) => {
     death ??= new TintypeError(
       "device",
-      `The engine's worker died (${cause.message}). If memory ran out, try --low-memory or a smaller picture.`,
+      `The engine's worker died (${cause.message}). If memory ran out, try a smaller picture or batch, or --low-memory.`,
       { cause },
     );
     for (const { reject } of waiting.values()) reject(death);

@@ -54,7 +54,9 @@ describe("a worker that dies", () => {
     const ask = (session: number) => client.request({ kind: "run", session, feeds: {} });
     for (const error of await Promise.all([ask(1), ask(2), ask(3)].map(failure))) {
       expect(error.code).toBe("device");
-      expect(error.message).toMatch(/worker died .*code 3.*--low-memory or a smaller picture/);
+      expect(error.message).toMatch(
+        /worker died .*code 3.*a smaller picture or batch, or --low-memory/,
+      );
     }
     expect((await failure(ask(4))).message).toMatch(/worker died/);
   });

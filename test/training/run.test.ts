@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { nodePlatform } from "../../src/platform/node/platform.js";
 import { exportRun, type TrainStep, train } from "../../src/training/train.js";
-import { TintypeError } from "../../src/util/errors.js";
+import { check, TintypeError } from "../../src/util/errors.js";
 import { dyingPlatform, fullPlatform } from "./faults.js";
 import { FIT, fitOptions } from "./fit.js";
 import { metricsOf, outcome } from "./outcome.js";
@@ -237,9 +237,46 @@ describe("a disk that fills up", () => {
     expect(error.message).toMatch(
       new RegExp(
         `^cannot write ${run}/checkpoints/\\.step-000006\\.new/params\\.safetensors: the disk is full\\. ` +
-          `The training stopped after step [678]\\. The last good checkpoint is ${run}/checkpoints/step-000003; resume from it\\.$`,
+          `The training stopped after step [678]\\. The last good checkpoint is ${run}/checkpoints/step-000003; go on with --resume ${run}\\.$`,
       ),
     );
+  });
+});
+
+describe("a training that fails", () => {
+  /** FIT, whose step of this number, counted from 1, finds no memory. */
+  const failing = (at: number): typeof FIT => ({
+    ...FIT,
+    async open(config, context) {
+      const task = await FIT.open(config, context);
+      const step: typeof task.step = async (n) => {
+        check(n + 1 !== at, "out-of-memory", "fit: memory ran out on cpu.");
+        return await own(n);
+      };
+      const own = task.step.bind(task);
+      return Object.assign(task, { step });
+    },
+  });
+
+  test.each([
+    [
+      2,
+      (run: string) =>
+        `There is no checkpoint yet; --resume ${run} begins again from its settings.`,
+    ],
+    [
+      5,
+      (run: string) =>
+        `The last good checkpoint is ${run}/checkpoints/step-000003; go on with --resume ${run}.`,
+    ],
+  ])("at step %i says where it stopped and how to go on", async (at, left) => {
+    const run = freshRun();
+    const error = await refusal(stepsOf(train(failing(at), SMALL, fitOptions(run))));
+    expect(error.code).toBe("out-of-memory");
+    expect(error.message).toBe(
+      `fit: memory ran out on cpu. The training stopped after step ${at - 1}. ${left(run)}`,
+    );
+    expect(await trained(run, SMALL, { resume: true })).toHaveLength(at === 2 ? 8 : 5);
   });
 });
 

@@ -89,7 +89,7 @@ export function beginLoop(options: LoopOptions): Loop {
     rest: () => save.settle().catch(() => {}),
     async explained(error) {
       await save.settle().catch(() => {});
-      return explainedStop(error, kind, step, save);
+      return explainedStop(error, options, step, save);
     },
   };
 }
@@ -135,22 +135,23 @@ function requireGood(guard: LossGuard, metrics: Metrics, step: number, task: Tas
 }
 
 /** Adds what a user needs to go on. */
-function explainedStop(error: unknown, kind: string, step: number, save: Saver): unknown {
-  if (!(error instanceof TintypeError)) return error;
+function explainedStop(error: unknown, { kind, run }: LoopOptions, step: number, save: Saver) {
+  if (!(error instanceof TintypeError) || error.code === "aborted") return error;
+  const { code, message } = error;
+  const cause = { cause: error };
   const last = save.last();
   const left =
     last === undefined ? "There is no checkpoint yet" : `The last good checkpoint is ${last.path}`;
-  if (error.code === "diverged") {
+  if (code === "diverged") {
     const advice =
       "Begin a new run with a lower learningRate.peak, or look at the batch; " +
       "if such a loss is to be expected, resume with a larger --set explode=...";
-    return new TintypeError("diverged", `${kind}: ${error.message}. ${left}. ${advice}`, {
-      cause: error,
-    });
+    return new TintypeError(code, `${kind}: ${message}. ${left}. ${advice}`, cause);
   }
-  if (error.code === "io") {
-    const message = `${error.message} The training stopped after step ${step}. ${left}; resume from it.`;
-    return new TintypeError("io", message, { cause: error });
-  }
-  return error;
+  const then =
+    last === undefined
+      ? `--resume ${run.path} begins again from its settings`
+      : `go on with --resume ${run.path}`;
+  const stopped = `The training stopped after step ${step}. ${left}; ${then}.`;
+  return new TintypeError(code, `${message} ${stopped}`, cause);
 }
