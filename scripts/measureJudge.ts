@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { accuracyOf, type Check } from "../src/evaluation/checks.js";
 import { freshChecks } from "../src/evaluation/fresh.js";
 import { openJudge } from "../src/evaluation/judge/files.js";
+import { defaultJudge } from "../src/evaluation/node.js";
 import { percent } from "../src/evaluation/report.js";
 import { canvasContext } from "../src/platform/node/canvas.js";
 import { nodePlatform } from "../src/platform/node/platform.js";
@@ -19,7 +20,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { pictures: { type: "string", default: "5000" } },
 });
-const folder = resolve(positionals[0] ?? join(import.meta.dirname, "../models/postcards-judge"));
+const folder = resolve(positionals[0] ?? defaultJudge());
 const total = Number(values.pictures);
 
 const platform = nodePlatform();

@@ -5,16 +5,18 @@
  *     npx tsx scripts/sweepSampling.ts [MODEL] [--prompts 64] [--samplers ddim,dpmpp_2m]
  *         [--steps 10,15,20] [--scales 2,3,4,5] [--batch 8] [--threads N]
  */
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { table } from "../cli/format.js";
 import { evaluatePrompts, type PromptResults } from "../src/evaluation/evaluate.js";
 import { openJudge } from "../src/evaluation/judge/files.js";
+import { defaultJudge } from "../src/evaluation/node.js";
 import { percent } from "../src/evaluation/report.js";
 import { defaultModel, loadModel } from "../src/node.js";
+import { finish } from "../src/pipelines/run.js";
 import { canvasContext } from "../src/platform/node/canvas.js";
 import { nodePlatform } from "../src/platform/node/platform.js";
 import { paintPostcard } from "../src/postcards/paint.js";
+import type { Scene } from "../src/postcards/world.js";
 import { nodeEngine } from "../src/runtime/node/engine.js";
 
 const { values, positionals } = parseArgs({
@@ -26,7 +28,7 @@ const { values, positionals } = parseArgs({
     scales: { type: "string", default: "2,4,6" },
     batch: { type: "string", default: "8" },
     threads: { type: "string" },
-    judge: { type: "string", default: join(import.meta.dirname, "../models/postcards-judge") },
+    judge: { type: "string", default: defaultJudge() },
   },
 });
 const threads = values.threads === undefined ? undefined : Number(values.threads);
@@ -42,16 +44,9 @@ async function measure(settings: {
   readonly steps: number;
   readonly guidanceScale: number;
 }): Promise<PromptResults> {
-  const running = evaluatePrompts(model, judge, {
-    ...settings,
-    prompts: Number(values.prompts),
-    batchSize: Number(values.batch),
-    paint: (scene) => paintPostcard(scene, canvasContext),
-  });
-  for (;;) {
-    const { done, value } = await running.next();
-    if (done) return value;
-  }
+  const options = { prompts: Number(values.prompts), batchSize: Number(values.batch) };
+  const paint = (scene: Scene) => paintPostcard(scene, canvasContext);
+  return await finish(evaluatePrompts(model, judge, { ...settings, ...options, paint }));
 }
 
 const SHOWN = ["all", "object", "colour", "count", "position", "time", "ground"] as const;

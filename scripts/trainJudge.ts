@@ -11,12 +11,8 @@ import { parseArgs } from "node:util";
 import { startJudgeWorker } from "../src/evaluation/judge/node/start.js";
 import { judgeKind } from "../src/evaluation/judge/task.js";
 import { TintypeError } from "../src/node.js";
-import { canvasContext } from "../src/platform/node/canvas.js";
-import { nodePlatform } from "../src/platform/node/platform.js";
-import { nodeEngine } from "../src/runtime/node/engine.js";
-import type { MakeCanvas } from "../src/training/run/canvas.js";
+import { trainModel } from "../src/training/node.js";
 import { withSettings } from "../src/training/run/settings.js";
-import { train } from "../src/training/train.js";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -34,21 +30,14 @@ if (run === undefined) throw new Error("usage: npx tsx scripts/trainJudge.ts RUN
 const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
 
-const platform = nodePlatform();
 const config: unknown = JSON.parse(readFileSync(values.config, "utf8"));
-const steps = train(judgeKind(startJudgeWorker), withSettings(config, values.set, "--set"), {
+const settings = withSettings(config, values.set, "--set");
+const steps = trainModel(judgeKind(startJudgeWorker), settings, {
   run: resolve(run),
   resume: existsSync(run),
   configName: values.config,
-  canvas: canvasContext as unknown as MakeCanvas,
-  startEngine: ({ threads, spinning }) =>
-    nodeEngine({ platform, device: "cpu", threads, spinning }),
-  context: {
-    platform,
-    startWorker: startJudgeWorker,
-    notice: (message) => console.log(message),
-    signal: stop.signal,
-  },
+  onNotice: (message) => console.log(message),
+  signal: stop.signal,
 });
 try {
   for await (const { step, steps: all, metrics, examplesPerSecond } of steps) {

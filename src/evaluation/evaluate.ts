@@ -1,10 +1,10 @@
 import { type Picture, picturesToTensor, tensorToPictures } from "../image/picture.js";
 import { resize } from "../image/resize.js";
 import type { DiffusionModel } from "../pipelines/model.js";
+import { posteriorMean } from "../pipelines/posterior.js";
 import { textToImage } from "../pipelines/textToImage.js";
 import { type EvaluationPrompt, evaluationPrompts } from "../postcards/evaluation.js";
 import type { Scene } from "../postcards/world.js";
-import { type Tensor, tensor } from "../tensor/tensor.js";
 import { check, throwIfAborted } from "../util/errors.js";
 import { type Accuracy, accuracyOf, type Check, checksOf } from "./checks.js";
 import { frechetDistance, gaussianOf } from "./frechet.js";
@@ -185,7 +185,7 @@ async function* autoencode(
     throwIfAborted(signal);
     const pictures = freshScenes(done, Math.min(AT_ONCE, total - done)).map(paint);
     const moments = await model.encodeImage(picturesToTensor(pictures));
-    const decoded = tensorToPictures(await model.decodeLatents(means(moments)));
+    const decoded = tensorToPictures(await model.decodeLatents(posteriorMean(moments)));
     for (const [i, picture] of pictures.entries()) {
       sums.psnr += psnr(picture, decoded[i]!);
       sums.ssim += ssim(picture, decoded[i]!);
@@ -200,13 +200,4 @@ async function* autoencode(
 function sized(picture: Picture, side: number): Picture {
   const fits = picture.width === side && picture.height === side;
   return fits ? picture : resize(picture, side, side, "lanczos");
-}
-
-/** Mean and logvar [B,2C,h,w] -> mean [B,C,h,w]. */
-function means({ shape, data }: Tensor): Tensor {
-  const [b, c, h, w] = shape as [number, number, number, number];
-  const size = (c * h * w) / 2;
-  const out = new Float32Array(b * size);
-  for (let i = 0; i < b; i++) out.set(data.subarray(2 * i * size, (2 * i + 1) * size), i * size);
-  return tensor([b, c / 2, h, w], out);
 }

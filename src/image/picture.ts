@@ -25,6 +25,15 @@ export function picture(width: number, height: number, data: Uint8Array<ArrayBuf
   return { width, height, channels: 3, data };
 }
 
+/** A picture of RGBA, 4 bytes a pixel as canvases hand them out; alpha is dropped, not composited. */
+export function pictureFromRgba(width: number, height: number, rgba: ArrayLike<number>): Picture {
+  const rgb = new Uint8Array(width * height * 3);
+  for (let i = 0; i < width * height; i++) {
+    for (let c = 0; c < 3; c++) rgb[3 * i + c] = rgba[4 * i + c]!;
+  }
+  return picture(width, height, rgb);
+}
+
 /** A mask over `data`, whose length must fit. */
 export function mask(width: number, height: number, data: Uint8Array<ArrayBuffer>): Mask {
   invariant(

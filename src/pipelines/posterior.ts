@@ -24,3 +24,12 @@ export function samplePosterior(
   });
   return scale(concatBatch(draws), scalingFactor);
 }
+
+/** The means of an encoder's moments: the first half of the channels, [B,2C,h,w] -> [B,C,h,w]. */
+export function posteriorMean({ shape, data }: Tensor): Tensor {
+  const [b, c, h, w] = shape as [number, number, number, number];
+  const half = (c / 2) * h * w;
+  const out = new Float32Array(b * half);
+  for (let i = 0; i < b; i++) out.set(data.subarray(2 * i * half, (2 * i + 1) * half), i * half);
+  return tensor([b, c / 2, h, w], out);
+}

@@ -1,4 +1,4 @@
-import { type Picture, picture } from "../image/picture.js";
+import { type Picture, pictureFromRgba } from "../image/picture.js";
 import { softEllipse } from "./brush.js";
 import type { CanvasFactory, Context2D } from "./canvas.js";
 import { layoutOf, type Placed, POSTCARD_SIZE } from "./layout.js";
@@ -64,12 +64,5 @@ export function paintScene(c: Context2D, scene: Scene): void {
 export function paintPostcard(scene: Scene, createContext: CanvasFactory): Picture {
   const c = createContext(SIZE, SIZE);
   paintScene(c, scene);
-  const { data } = c.getImageData(0, 0, SIZE, SIZE);
-  const rgb = new Uint8Array(SIZE * SIZE * 3);
-  for (let i = 0; i < SIZE * SIZE; i++) {
-    rgb[i * 3] = data[i * 4]!;
-    rgb[i * 3 + 1] = data[i * 4 + 1]!;
-    rgb[i * 3 + 2] = data[i * 4 + 2]!;
-  }
-  return picture(SIZE, SIZE, rgb);
+  return pictureFromRgba(SIZE, SIZE, c.getImageData(0, 0, SIZE, SIZE).data);
 }

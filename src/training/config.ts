@@ -27,6 +27,16 @@ export interface LearningRateConfig {
   readonly schedule: ScheduleSpec["kind"];
 }
 
+/** How parameters change from step to step. */
+export interface LearningConfig {
+  readonly optimizer: OptimizerSpec;
+  readonly learningRate: LearningRateConfig;
+  /** Largest global norm of the gradients; null: no clipping. */
+  readonly clip: number | null;
+  /** The average that samples and the product are made with; null: none. */
+  readonly ema: Required<EmaSpec> | null;
+}
+
 /** When checkpoints are written, and how many stay. */
 export interface CheckpointsConfig {
   /** Steps between two. */

@@ -3,15 +3,15 @@ import { graphOf } from "../graph/graph.js";
 import { deepestFirst } from "../graph/liveness.js";
 import type { Value } from "../graph/value.js";
 import type { ParamDeclaration } from "../nn/params.js";
-import type { EmaSpec, OptimizerSpec } from "../optim/index.js";
+import { learningRateAt } from "../optim/index.js";
 import type { ParameterSpec, ParameterStore, StoreOptions } from "../runtime/training.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { check, invariant } from "../util/errors.js";
-import { readPart, type StatePart, type TaskState } from "./task.js";
+import { type LearningConfig, type RunConfig, scheduleOf } from "./config.js";
 import type { Weights } from "./weights.js";
 
 /*
- * What the trainers have in common: parameters in a store, steps of several batches, checkpoints.
+ * What the trainers have in common: parameters in a store, gradients, steps of several batches.
  */
 
 /** Parameters to train, from their declarations and where they start. `rate` is times the learning rate. */
@@ -30,14 +30,28 @@ export function parameterSpecs(
 /** How a store is trained that a config describes. */
 export function storeOptions(
   label: string,
-  config: {
-    readonly optimizer: OptimizerSpec;
-    readonly clip: number | null;
-    readonly ema: EmaSpec | null;
-  },
+  { optimizer, clip, ema }: Pick<LearningConfig, "optimizer" | "clip" | "ema">,
 ): StoreOptions {
-  const { optimizer, clip, ema } = config;
   return { label, optimizer, ...(clip === null ? {} : { clip }), ...(ema === null ? {} : { ema }) };
+}
+
+/** What one optimizer step did. */
+export interface Updated {
+  /** Global norm of the gradients, before clipping. */
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+}
+
+/** Takes steps of a store, counted from 0, at the learning rates of a run of so many steps. */
+export function scheduledUpdate(
+  store: ParameterStore,
+  { learningRate: rates, steps }: Pick<LearningConfig & RunConfig, "learningRate" | "steps">,
+): (step: number) => Promise<Updated> {
+  const schedule = scheduleOf(rates, steps);
+  return async (step) => {
+    const learningRate = learningRateAt(schedule, step);
+    return { ...(await store.update({ step, learningRate })), learningRate };
+  };
 }
 
 /**
@@ -62,39 +76,6 @@ export function gradientsOf(
 /** The parameters as they are to be used: averaged, where the store keeps an average. */
 export function learned(store: ParameterStore): Promise<Weights> {
   return store.read(store.parts.includes("ema") ? "ema" : "params");
-}
-
-/** Bytes of a store that may be in memory a second time. */
-const COPY_BYTES = 2 ** 30;
-
-/**
- * Everything in a store, as files of a checkpoint: "model.params", "model.exp_avg"... Copies, or where
- * these would be large, a way to read one part after the other.
- */
-export async function saveStore(file: string, store: ParameterStore): Promise<TaskState> {
-  const { parts } = store;
-  const state: Record<string, StatePart> = {};
-  for (const part of parts) {
-    const values = await store.read(part);
-    state[`${file}.${part}`] = values;
-    const bytes = [...values.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
-    if (bytes * parts.length <= COPY_BYTES) continue;
-    return Object.fromEntries(parts.map((name) => [`${file}.${name}`, () => store.read(name)]));
-  }
-  return state;
-}
-
-/** Puts back what `saveStore` returned. */
-export async function restoreStore(
-  file: string,
-  store: ParameterStore,
-  state: TaskState,
-): Promise<void> {
-  for (const part of store.parts) {
-    const values = state[`${file}.${part}`];
-    invariant(values !== undefined, `the checkpoint has no ${file}.${part}`);
-    await store.write(part, await readPart(values));
-  }
 }
 
 /** The number in a scalar output. */

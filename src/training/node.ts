@@ -19,12 +19,12 @@ export interface TrainModelOptions extends Pick<TrainOptions, "run" | "resume" |
 }
 
 /**
- * Trains one kind of model ("autoencoder", "clip", "diffusion") on this machine's CPU and yields
- * after each step; see `train`. `config` is JSON, or a function that makes it of the settings that
+ * Trains one kind of model ("autoencoder", "clip", "diffusion", or one of your own) on this machine's
+ * CPU and yields after each step; see `train`. `config` is JSON, or a function that makes it of the settings that
  * a resumed run has.
  */
 export function trainModel(
-  kind: string,
+  kind: string | AnyKind,
   config: unknown,
   options: TrainModelOptions,
 ): AsyncGenerator<TrainStep, void, void> {
@@ -33,14 +33,17 @@ export function trainModel(
 
 /** Writes the model that a run has trained so far into its folder `model`; returns that path. */
 export function exportTrained(
-  kind: string,
+  kind: string | AnyKind,
   options: Omit<TrainModelOptions, "resume" | "configName">,
 ): Promise<string> {
   return exportRun(kindOf(kind), onThisMachine(options));
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: each kind has settings of its own
-function kindOf(name: string): TaskKind<any> {
+type AnyKind = TaskKind<any>;
+
+function kindOf(name: string | AnyKind): AnyKind {
+  if (typeof name !== "string") return name;
   const kind = Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
   check(kind !== undefined, "bad-argument", unknownName("training", name, Object.keys(KINDS)));
   return kind;

@@ -14,7 +14,10 @@ export const recomputeSchema: ConfigSchema<Recompute> = v.optional(
   "auto",
 );
 
-/** Whether activations are worked out again in the backward pass; "auto": where memory is short. */
+/**
+ * Whether activations are worked out again in the backward pass: least memory, up to a third more
+ * work. "auto": as many as the free memory demands, decided when the run begins.
+ */
 export type Recompute = boolean | "auto";
 
 /** What is kept of the forward pass, from everything to the least. */

@@ -1,6 +1,5 @@
 import * as v from "valibot";
 import type { JudgeConfig } from "../../models/judge/config.js";
-import type { EmaSpec, OptimizerSpec } from "../../optim/index.js";
 import { POSTCARD_SIZE } from "../../postcards/layout.js";
 import { KINDS } from "../../postcards/world.js";
 import {
@@ -8,7 +7,7 @@ import {
   type ConfigSchema,
   clipSchema,
   emaSchema,
-  type LearningRateConfig,
+  type LearningConfig,
   learningRateSchema,
   optimizerSchema,
   type RunConfig,
@@ -21,17 +20,13 @@ import { KIND_QUESTIONS, SCENE_QUESTIONS } from "../questions.js";
 export type JudgeSize = Pick<JudgeConfig, "blockOutChannels" | "layersPerBlock" | "normNumGroups">;
 
 /** Settings of the judge's training. */
-export interface JudgeTrainingConfig extends RunConfig {
+export interface JudgeTrainingConfig extends RunConfig, LearningConfig {
   /** Postcard k of the training has this seed + k; the generator has other seeds. */
   readonly firstSeed: number;
   /** Threads that paint. */
   readonly workers: number;
   readonly batchSize: number;
   readonly model: JudgeSize;
-  readonly optimizer: OptimizerSpec;
-  readonly learningRate: LearningRateConfig;
-  readonly clip: number | null;
-  readonly ema: Required<EmaSpec> | null;
 }
 
 const channels = v.pipe(v.array(whole(1, 1024)), v.minLength(1, "at least one level"));

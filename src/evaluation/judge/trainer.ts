@@ -3,30 +3,26 @@ import type { JudgeConfig } from "../../models/judge/config.js";
 import { judge } from "../../models/judge/model.js";
 import { denseParams } from "../../nn/layers.js";
 import type { RootParams } from "../../nn/params.js";
-import { learningRateAt } from "../../optim/index.js";
 import type { ParameterStore, TrainingEngine } from "../../runtime/training.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { scheduleOf } from "../../training/config.js";
+import { type Keeping, keeping } from "../../training/keeping.js";
 import {
   gradientsOf,
   parameterSpecs,
-  restoreStore,
-  saveStore,
   scalar,
+  scheduledUpdate,
   storeOptions,
 } from "../../training/learner.js";
-import type { Metrics, TaskState } from "../../training/task.js";
+import type { Metrics } from "../../training/task.js";
 import { initialWeights } from "../../training/weights.js";
 import type { JudgeTrainingConfig } from "./config.js";
 import { judgeLoss, targetInputs } from "./loss.js";
 
 /** A judge in training, apart from its data. */
-export interface JudgeTrainer extends AsyncDisposable {
+export interface JudgeTrainer extends Keeping, AsyncDisposable {
   readonly store: ParameterStore;
   /** Learns from pictures [B,3,S,S] and what is right about them, by the inputs' names. */
   step(step: number, images: Tensor, targets: Readonly<Record<string, Tensor>>): Promise<Metrics>;
-  save(): Promise<TaskState>;
-  restore(state: TaskState): Promise<void>;
 }
 
 /** Every parameter of a judge, as its layers declare them. */
@@ -42,7 +38,7 @@ export async function judgeTrainer(
   engine: TrainingEngine,
   model: JudgeConfig,
 ): Promise<JudgeTrainer> {
-  const { batchSize, seed, steps } = config;
+  const { batchSize, seed } = config;
   const declared = judgeParameters(model);
   const specs = parameterSpecs(declared.values(), initialWeights(declared.values(), seed));
   const store = await engine.store(specs, storeOptions("judge", config));
@@ -53,18 +49,16 @@ export async function judgeTrainer(
     { loss, ...terms },
     { label: "judge", stores: [store], gradients: gradientsOf(loss, store.names) },
   );
-  const schedule = scheduleOf(config.learningRate, steps);
+  const update = scheduledUpdate(store, config);
   return {
     store,
     async step(step, images, targets) {
       const out = await program.run({ images, ...targets });
-      const learningRate = learningRateAt(schedule, step);
-      const { gradientNorm } = await store.update({ step, learningRate });
+      const updated = await update(step);
       const numbers = Object.entries(out).map(([name, value]) => [name, scalar(value)] as const);
-      return { ...Object.fromEntries(numbers), loss: scalar(out.loss), gradientNorm, learningRate };
+      return { ...Object.fromEntries(numbers), loss: scalar(out.loss), ...updated };
     },
-    save: () => saveStore("model", store),
-    restore: (state) => restoreStore("model", store, state),
+    ...keeping({ model: store }),
     async [Symbol.asyncDispose]() {
       await program[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();

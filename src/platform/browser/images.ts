@@ -1,13 +1,5 @@
 import { checkPixels, unreadablePicture } from "../../image/decode.js";
-import { type Mask, type Picture, picture, toGrayscale } from "../../image/picture.js";
-
-function dropAlpha(rgba: Uint8Array | Uint8ClampedArray): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array((rgba.length / 4) * 3);
-  for (let i = 0, o = 0; i < rgba.length; i += 4) {
-    for (let c = 0; c < 3; c++) out[o++] = rgba[i + c]!;
-  }
-  return out;
-}
+import { type Mask, type Picture, pictureFromRgba, toGrayscale } from "../../image/picture.js";
 
 /** Pixels by way of a texture: a 2D canvas would lose the colours of transparent pixels. */
 function readByTexture(bitmap: ImageBitmap): Uint8Array | undefined {
@@ -55,7 +47,7 @@ export async function decodePicture(
   try {
     const { width, height } = bitmap;
     checkPixels(name, width, height);
-    return picture(width, height, dropAlpha(readByTexture(bitmap) ?? readByCanvas(bitmap)));
+    return pictureFromRgba(width, height, readByTexture(bitmap) ?? readByCanvas(bitmap));
   } finally {
     bitmap.close();
   }

@@ -1,12 +1,10 @@
 import { input } from "../../graph/ops.js";
 import { discriminator } from "../../models/discriminator/model.js";
 import { denseParams } from "../../nn/layers.js";
-import { learningRateAt } from "../../optim/index.js";
 import type { ParameterStore, TrainingEngine } from "../../runtime/training.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
-import { scheduleOf } from "../config.js";
-import { byShape, gradientsOf, parameterSpecs, scalar } from "../learner.js";
+import { byShape, gradientsOf, parameterSpecs, scalar, scheduledUpdate } from "../learner.js";
 import { mean } from "../losses.js";
 import { discriminatorParameters, under, type Weights } from "../weights.js";
 import { hingeLoss } from "./adversarial.js";
@@ -41,7 +39,11 @@ export function openAdversary(
     const options = { label: DISCRIMINATOR, optimizer: config.optimizer };
     const store = use(await engine.store(specs, options));
     const programs = use(byShape((shape) => discriminatorProgram(config, engine, store, shape)));
-    const schedule = scheduleOf(config.learningRate, Math.max(1, steps - config.start));
+    const { learningRate } = config;
+    const update = scheduledUpdate(store, {
+      learningRate,
+      steps: Math.max(1, steps - config.start),
+    });
     return {
       store,
       async run(real: Tensor, fake: Tensor) {
@@ -53,8 +55,7 @@ export function openAdversary(
         };
       },
       async update(step: number) {
-        const own = step - config.start;
-        await store.update({ step: own, learningRate: learningRateAt(schedule, own) });
+        await update(step - config.start);
       },
     };
   });

@@ -1,13 +1,14 @@
 import * as v from "valibot";
 import type { WeightDType } from "../../checkpoints/writeComponent.js";
 import type { VaeConfig } from "../../models/vae/config.js";
-import type { EmaSpec, OptimizerSpec } from "../../optim/index.js";
+import type { OptimizerSpec } from "../../optim/index.js";
 import {
   accumulateSchema,
   batchSizeSchema,
   type ConfigSchema,
   clipSchema,
   emaSchema,
+  type LearningConfig,
   type LearningRateConfig,
   learningRateSchema,
   oneOf,
@@ -58,7 +59,7 @@ export interface AdversarialConfig {
 }
 
 /** Settings of `tintype train autoencoder`. */
-export interface AutoencoderConfig extends RunConfig {
+export interface AutoencoderConfig extends RunConfig, LearningConfig {
   readonly data: DataSpec;
   readonly batchSize: number;
   readonly accumulate: number;
@@ -70,14 +71,6 @@ export interface AutoencoderConfig extends RunConfig {
   readonly train: "all" | "decoder";
   readonly loss: AutoencoderLossConfig;
   readonly adversarial?: AdversarialConfig | undefined;
-  readonly optimizer: OptimizerSpec;
-  readonly learningRate: LearningRateConfig;
-  readonly clip: number | null;
-  readonly ema: Required<EmaSpec> | null;
-  /**
-   * Works activations out again in the backward pass: least memory, up to a third more work. "auto":
-   * as many as the free memory demands, decided when the run begins.
-   */
   readonly recompute: Recompute;
   /** Batches over which the latents' scale is measured when the autoencoder is written. */
   readonly scaleBatches: number;

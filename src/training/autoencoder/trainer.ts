@@ -5,13 +5,19 @@ import { discriminator } from "../../models/discriminator/model.js";
 import { type VaeConfig, vaeFactor } from "../../models/vae/config.js";
 import { denseParams } from "../../nn/layers.js";
 import type { Params } from "../../nn/params.js";
-import { learningRateAt } from "../../optim/index.js";
 import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runtime/training.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
-import { scheduleOf } from "../config.js";
 import { type Keeping, keeping } from "../keeping.js";
-import { byShape, parameterSpecs, psnr, scalar, storeOptions } from "../learner.js";
+import {
+  byShape,
+  parameterSpecs,
+  psnr,
+  scalar,
+  scheduledUpdate,
+  storeOptions,
+  type Updated,
+} from "../learner.js";
 import { type GradientPlan, gradientPlan } from "../recompute.js";
 import { vaeParameters, type Weights } from "../weights.js";
 import { withAdversary } from "./adversarial.js";
@@ -43,7 +49,7 @@ export interface AutoencoderTrainer extends Keeping, AsyncDisposable {
   /** Adds the gradients of a batch: images [B,3,H,W] in [-1,1], noise [B,C,h,w] standard normal. */
   run(step: number, images: Tensor, noise: Tensor): Promise<Record<string, number>>;
   /** Takes the step that the batches since the last one make. */
-  update(step: number): Promise<{ gradientNorm: number; learningRate: number }>;
+  update(step: number): Promise<Updated>;
 }
 
 /**
@@ -67,7 +73,7 @@ export function autoencoderTrainer(
     const programs = (opponent: Adversary | undefined) =>
       use(byShape((shape) => program(config, engine, { ...start, store, plan }, opponent, shape)));
     const [alone, opposed] = [programs(undefined), programs(adversary)];
-    const schedule = scheduleOf(config.learningRate, config.steps);
+    const update = scheduledUpdate(store, config);
     const isOpposed = (step: number): boolean =>
       adversarial !== undefined && step >= adversarial.start;
     return {
@@ -80,9 +86,8 @@ export function autoencoderTrainer(
         return { ...metrics, psnr: psnr(mse!), ...judged };
       },
       async update(step: number) {
-        const learningRate = learningRateAt(schedule, step);
         if (isOpposed(step)) await adversary!.update(step);
-        return { ...(await store.update({ step, learningRate })), learningRate };
+        return await update(step);
       },
       ...keeping({ model: store, ...(adversary && { [DISCRIMINATOR]: adversary.store }) }, plan),
     };

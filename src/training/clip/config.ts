@@ -1,13 +1,12 @@
 import * as v from "valibot";
 import type { WeightDType } from "../../checkpoints/index.js";
 import type { ClipTextConfig, ClipVisionConfig } from "../../models/clip/config.js";
-import type { EmaSpec, OptimizerSpec } from "../../optim/index.js";
 import {
   batchSizeSchema,
   type ConfigSchema,
   clipSchema,
   emaSchema,
-  type LearningRateConfig,
+  type LearningConfig,
   learningRateSchema,
   oneOf,
   optimizerSchema,
@@ -31,19 +30,11 @@ export interface ClipModelConfig {
 }
 
 /** Settings of `tintype train clip`. */
-export interface ClipTrainingConfig extends RunConfig {
+export interface ClipTrainingConfig extends RunConfig, LearningConfig {
   readonly data: DataSpec;
   /** Each text is told from so many pictures, and each picture from so many texts. */
   readonly batchSize: number;
   readonly model: ClipModelConfig;
-  readonly optimizer: OptimizerSpec;
-  readonly learningRate: LearningRateConfig;
-  readonly clip: number | null;
-  readonly ema: Required<EmaSpec> | null;
-  /**
-   * Works activations out again in the backward pass: least memory, up to a third more work. "auto":
-   * as many as the free memory demands, decided when the run begins.
-   */
   readonly recompute: Recompute;
   /** Numbers that the product is written in. */
   readonly dtype: WeightDType;

@@ -2,13 +2,18 @@ import { input } from "../../graph/ops.js";
 import type { ClipConfig } from "../../models/clip/config.js";
 import { LOGIT_SCALE_LIMIT } from "../../models/clip/dual.js";
 import { denseParams } from "../../nn/layers.js";
-import { learningRateAt } from "../../optim/index.js";
 import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runtime/training.js";
 import { full, type Tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
-import { scheduleOf } from "../config.js";
 import { type Keeping, keeping } from "../keeping.js";
-import { byShape, parameterSpecs, scalar, storeOptions } from "../learner.js";
+import {
+  byShape,
+  parameterSpecs,
+  scalar,
+  scheduledUpdate,
+  storeOptions,
+  type Updated,
+} from "../learner.js";
 import { type GradientPlan, gradientPlan } from "../recompute.js";
 import { clipParameters, type Weights } from "../weights.js";
 import type { ClipTrainingConfig } from "./config.js";
@@ -36,7 +41,7 @@ export interface ClipTrainer extends Keeping, AsyncDisposable {
   /** Adds the gradients of a batch; logits [B,B]: texts down, pictures across. */
   run(batch: ClipBatch): Promise<{ loss: number; logits: Tensor; logScale: number }>;
   /** Takes the step that the batches since the last one make. */
-  update(step: number): Promise<{ gradientNorm: number; learningRate: number }>;
+  update(step: number): Promise<Updated>;
 }
 
 /**
@@ -53,7 +58,6 @@ export function clipTrainer(
   return opening(async (use) => {
     const specs = parameterSpecs(clipParameters(model).values(), start);
     const store = use(await engine.store(specs, storeOptions("CLIP", config)));
-    const schedule = scheduleOf(config.learningRate, config.steps);
     const plan = gradientPlan(config.recompute, freeBytes);
     const programs = use(byShape((shape) => clipProgram(engine, store, model, plan, shape)));
     return {
@@ -67,10 +71,7 @@ export function clipTrainer(
         }
         return { loss: scalar(out.loss), logits: out.logits!, logScale };
       },
-      async update(step: number) {
-        const learningRate = learningRateAt(schedule, step);
-        return { ...(await store.update({ step, learningRate })), learningRate };
-      },
+      update: scheduledUpdate(store, config),
       ...keeping({ model: store }, plan),
     };
   });

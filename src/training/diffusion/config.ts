@@ -3,14 +3,13 @@ import type { WeightDType } from "../../checkpoints/index.js";
 import type { PredictionType } from "../../diffusion/index.js";
 import type { ClipTextConfig } from "../../models/clip/config.js";
 import type { UNetConfig } from "../../models/unet/config.js";
-import type { EmaSpec, OptimizerSpec } from "../../optim/index.js";
 import {
   accumulateSchema,
   batchSizeSchema,
   type ConfigSchema,
   clipSchema,
   emaSchema,
-  type LearningRateConfig,
+  type LearningConfig,
   learningRateSchema,
   oneOf,
   optimizerSchema,
@@ -69,7 +68,7 @@ export interface SamplingConfig {
 }
 
 /** Settings of `tintype train diffusion`. */
-export interface DiffusionConfig extends RunConfig {
+export interface DiffusionConfig extends RunConfig, LearningConfig {
   readonly data: DataSpec;
   readonly batchSize: number;
   readonly accumulate: number;
@@ -90,15 +89,7 @@ export interface DiffusionConfig extends RunConfig {
   readonly minSnr: number | null;
   /** Guttenberg 2023: noise that is the same all over each channel, so many times. */
   readonly offsetNoise: number;
-  readonly optimizer: OptimizerSpec;
-  readonly learningRate: LearningRateConfig;
-  readonly clip: number | null;
-  readonly ema: Required<EmaSpec> | null;
   readonly sampling: SamplingConfig;
-  /**
-   * Works activations out again in the backward pass: least memory, up to a third more work. "auto":
-   * as many as the free memory demands, decided when the run begins.
-   */
   readonly recompute: Recompute;
   /** Numbers that the product is written in. */
   readonly dtype: WeightDType;

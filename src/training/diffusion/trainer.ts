@@ -10,13 +10,18 @@ import {
 import * as op from "../../graph/ops.js";
 import { clipTextEncoder, tokenEmbedding } from "../../models/clip/model.js";
 import { denseParams } from "../../nn/layers.js";
-import { learningRateAt } from "../../optim/index.js";
 import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runtime/training.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
-import { scheduleOf } from "../config.js";
 import { type Keeping, keeping } from "../keeping.js";
-import { byShape, parameterSpecs, scalar, storeOptions } from "../learner.js";
+import {
+  byShape,
+  parameterSpecs,
+  scalar,
+  scheduledUpdate,
+  storeOptions,
+  type Updated,
+} from "../learner.js";
 import { posterior, reparameterize } from "../losses.js";
 import { type GradientPlan, gradientPlan } from "../recompute.js";
 import { readWeights } from "../reference.js";
@@ -60,7 +65,7 @@ export interface DiffusionTrainer extends Keeping, AsyncDisposable {
   /** Adds the gradients of a batch. */
   run(batch: DiffusionBatch): Promise<{ loss: number; mse: number }>;
   /** Takes the step that the batches since the last one make. */
-  update(step: number): Promise<{ gradientNorm: number; learningRate: number }>;
+  update(step: number): Promise<Updated>;
 }
 
 /**
@@ -79,7 +84,6 @@ export function diffusionTrainer(
     const trained = { ...parts, store, plan };
     const programs = use(byShape((shape) => diffusionProgram(config, engine, trained, shape)));
     const alphaBars = alphaBarsOf(parts.scheduler);
-    const schedule = scheduleOf(config.learningRate, config.steps);
     return {
       store,
       timesteps: alphaBars.length,
@@ -90,10 +94,7 @@ export function diffusionTrainer(
         const out = await program.run(inputs);
         return { loss: scalar(out.loss), mse: scalar(out.mse) };
       },
-      async update(step: number) {
-        const learningRate = learningRateAt(schedule, step);
-        return { ...(await store.update({ step, learningRate })), learningRate };
-      },
+      update: scheduledUpdate(store, config),
       ...keeping({ model: store }, plan),
     };
   });

@@ -1,4 +1,4 @@
-import { type Picture, picture } from "../../image/picture.js";
+import { type Picture, pictureFromRgba } from "../../image/picture.js";
 
 /** The part of `CanvasRenderingContext2D` that plots and grids are drawn with. */
 export type Context2D = Pick<
@@ -25,12 +25,7 @@ export type MakeCanvas = (width: number, height: number) => Context2D;
 
 /** What is on a canvas that is opaque everywhere. */
 export function pictureOf(context: Context2D, width: number, height: number): Picture {
-  const rgba = context.getImageData(0, 0, width, height).data;
-  const rgb = new Uint8Array(width * height * 3);
-  for (let i = 0; i < width * height; i++) {
-    for (let c = 0; c < 3; c++) rgb[3 * i + c] = rgba[4 * i + c]!;
-  }
-  return picture(width, height, rgb);
+  return pictureFromRgba(width, height, context.getImageData(0, 0, width, height).data);
 }
 
 /** Copies a picture into another, its corner at (x, y); it must fit. */

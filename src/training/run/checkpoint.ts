@@ -9,6 +9,7 @@ import { check, TintypeError } from "../../util/errors.js";
 import { VERSION } from "../../util/version.js";
 import { readPart, type TaskState } from "../task.js";
 import { CHECKPOINTS, PLOTS, SAMPLES, stepName, stepOf } from "./layout.js";
+import { removeWholeFolder, replaceFolder } from "./replaceFolder.js";
 
 /** What `state.json` of a checkpoint says. */
 export interface CheckpointInfo {
@@ -21,6 +22,8 @@ export interface CheckpointInfo {
   readonly step: number;
   /** All settings of the run at that time. */
   readonly config: unknown;
+  /** Digest of the files and captions that were learned from, where there were any. */
+  readonly data?: string | undefined;
   /** Bytes of each file of tensors. */
   readonly files: Readonly<Record<string, number>>;
 }
@@ -42,16 +45,12 @@ const UNFINISHED = /^\.step-\d+\.(?:new|old)$/;
 export async function writeCheckpoint(
   files: Files,
   run: string,
-  info: Pick<CheckpointInfo, "kind" | "step" | "config">,
+  info: Pick<CheckpointInfo, "kind" | "step" | "config" | "data">,
   state: TaskState,
 ): Promise<string> {
   const folder = `${run}/${CHECKPOINTS}`;
-  const name = stepName(info.step);
-  const [path, fresh] = [`${folder}/${name}`, `${folder}/.${name}.new`];
   await files.makeFolder(folder);
-  await files.removeFolder(fresh);
-  try {
-    await files.makeFolder(fresh);
+  return replaceFolder(files, folder, stepName(info.step), async (fresh) => {
     const sizes: Record<string, number> = {};
     for (const [name, part] of Object.entries(state)) {
       const file = `${name}.safetensors`;
@@ -61,13 +60,7 @@ export async function writeCheckpoint(
     }
     const all: CheckpointInfo = { format: 1, tintype: VERSION, ...info, files: sizes };
     await writeJson(files, `${fresh}/${INFO}`, all);
-    await removeCheckpoint(files, run, info.step); // a damaged one of the same step
-    await files.rename(fresh, path);
-  } catch (error) {
-    await files.removeFolder(fresh).catch(() => {});
-    throw error;
-  }
-  return path;
+  });
 }
 
 /** Numbers that are looked at before others get their turn. */
@@ -165,18 +158,9 @@ export async function pruneCheckpoints(
   last: number,
 ): Promise<void> {
   const steps = (await checkpointSteps(files, run)).filter((step) => step <= last);
-  for (const step of steps.slice(0, -keep)) await removeCheckpoint(files, run, step);
-}
-
-/** Renames it first, so that nobody finds half of it. */
-async function removeCheckpoint(files: Files, run: string, step: number): Promise<void> {
-  const folder = `${run}/${CHECKPOINTS}`;
-  const path = `${folder}/${stepName(step)}`;
-  if ((await files.stat(path)) === undefined) return;
-  const old = `${folder}/.${stepName(step)}.old`;
-  await files.removeFolder(old);
-  await files.rename(path, old);
-  await files.removeFolder(old);
+  for (const step of steps.slice(0, -keep)) {
+    await removeWholeFolder(files, `${run}/${CHECKPOINTS}`, stepName(step));
+  }
 }
 
 /** Removes what a process that was killed had not finished. */
