@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import type { WeightDType } from "../checkpoints/index.js";
 import type { EmaSpec, OptimizerSpec, ScheduleSpec } from "../optim/index.js";
 import { type ConfigSchema, oneOf, real, text, whole } from "./schema.js";
 
@@ -139,6 +140,9 @@ export function emaSchema(ema: Required<EmaSpec> | null): ConfigSchema<Required<
 export function clipSchema(norm: number | null): ConfigSchema<number | null> {
   return v.optional(v.nullable(real(0, undefined, { above: true })), norm);
 }
+
+/** `dtype`: numbers that the product is written in. */
+export const dtypeSchema: ConfigSchema<WeightDType> = v.optional(oneOf(["fp32", "fp16"]), "fp32");
 
 /** `batchSize`: examples that go through the model at once. */
 export function batchSizeSchema(size: number): ConfigSchema<number> {

@@ -51,15 +51,20 @@ export const unetSchema: ConfigSchema<UNetConfig> = v.pipe(
   v.transform((own) => ({ ...SD1_UNET, ...given(own) })),
 );
 
+/** What both of CLIP's encoders have. */
+const towerEntries = {
+  hiddenSize: v.optional(count),
+  intermediateSize: v.optional(count),
+  layers: v.optional(count),
+  heads: v.optional(count),
+  activation: v.optional(oneOf(["quick_gelu", "gelu"])),
+  layerNormEps: v.optional(real(0, 1, { above: true })),
+};
+
 /** A CLIP text encoder; its vocabulary is the tokenizer's. */
 export const textSchema: ConfigSchema<ClipTextConfig> = v.pipe(
   v.strictObject({
-    hiddenSize: v.optional(count),
-    intermediateSize: v.optional(count),
-    layers: v.optional(count),
-    heads: v.optional(count),
-    activation: v.optional(oneOf(["quick_gelu", "gelu"])),
-    layerNormEps: v.optional(real(0, 1, { above: true })),
+    ...towerEntries,
   }),
   v.transform((own) => ({ ...CLIP_L_TEXT, ...given(own) })),
 );
@@ -79,14 +84,9 @@ const CLIP_L_VISION: ClipVisionConfig = {
 /** A CLIP image encoder. */
 export const visionSchema: ConfigSchema<ClipVisionConfig> = v.pipe(
   v.strictObject({
-    hiddenSize: v.optional(count),
-    intermediateSize: v.optional(count),
-    layers: v.optional(count),
-    heads: v.optional(count),
+    ...towerEntries,
     imageSize: v.optional(count),
     patchSize: v.optional(count),
-    activation: v.optional(oneOf(["quick_gelu", "gelu"])),
-    layerNormEps: v.optional(real(0, 1, { above: true })),
   }),
   v.transform((own) => ({ ...CLIP_L_VISION, ...given(own) })),
 );

@@ -37,6 +37,8 @@ export interface Task extends AsyncDisposable {
   readonly skipped: ReadonlyMap<string, string>;
   /** What messages call the examples of the step that was taken last. */
   readonly lastBatch: readonly string[];
+  /** Digest of the files and captions that it learns from; undefined where there are none. */
+  readonly fingerprint?: string | undefined;
   /** Takes optimizer step `step`, counted from 0. */
   step(step: number): Promise<Metrics>;
   /**

@@ -104,12 +104,18 @@ async function openRun<C extends RunConfig>(
 
 async function openTask<C extends RunConfig>(
   kind: TaskKind<C>,
-  { config, checkpoint }: RunFolder<C>,
+  { path, config, checkpoint }: RunFolder<C>,
   context: TaskContext,
 ): Promise<Task> {
   const task = await kind.open(config, context);
   try {
     if (checkpoint !== undefined) {
+      if (task.fingerprint !== (checkpoint.info.data ?? task.fingerprint)) {
+        context.notice(
+          `the data of ${path} has changed since step ${checkpoint.info.step}: files, captions, or when ` +
+            "they were written. The run goes on with what is there now, and ends otherwise than it would have.",
+        );
+      }
       await task.restore(checkpointState(context.platform, checkpoint));
     }
     return task;

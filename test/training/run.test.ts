@@ -244,6 +244,21 @@ describe("a disk that fills up", () => {
 });
 
 describe("a training that fails", () => {
+  test("at some of its data tells of it, once and with one name", async () => {
+    const skipped = new Map([
+      ["a.png", "a.png: cannot be read"],
+      ["b", "no picture"],
+    ]);
+    const gaps: typeof FIT = {
+      ...FIT,
+      open: async (config, context) => Object.assign(await FIT.open(config, context), { skipped }),
+    };
+    const told: string[] = [];
+    const notice = (message: string) => void told.push(message);
+    await stepsOf(train(gaps, SMALL, fitOptions(freshRun(), { notice })));
+    expect(told).toEqual(["left out a.png: cannot be read", "left out b: no picture"]);
+  });
+
   /** FIT, whose step of this number, counted from 1, finds no memory. */
   const failing = (at: number): typeof FIT => ({
     ...FIT,
@@ -360,6 +375,25 @@ describe("a resumed run", () => {
     ]);
     expect(readdirSync(`${run}/checkpoints`)).toEqual(["step-000010"]);
     expect(JSON.parse(readFileSync(`${run}/config.json`, "utf8")).steps).toBe(10);
+  });
+
+  test("whose data is no longer the same says so, and goes on", async () => {
+    const learning = (fingerprint: string): typeof FIT => ({
+      ...FIT,
+      open: async (config, context) =>
+        Object.assign(await FIT.open(config, context), { fingerprint }),
+    });
+    const told: string[] = [];
+    const notice = (message: string) => void told.push(message);
+    const run = freshRun();
+    await stepsOf(train(learning("a"), SMALL, fitOptions(run)));
+    const again = { resume: true, notice };
+    await stepsOf(train(learning("a"), { ...SMALL, steps: 9 }, fitOptions(run, again)));
+    expect(told).toEqual(["changed steps: from 8 to 9"]);
+    told.length = 0;
+    await stepsOf(train(learning("b"), { ...SMALL, steps: 10 }, fitOptions(run, again)));
+    expect(told[1]).toMatch(/^the data of \S+ has changed since step 9: files, captions/);
+    expect(metricsOf(run)).toHaveLength(10);
   });
 
   test("whose config was edited by hand says what changed", async () => {

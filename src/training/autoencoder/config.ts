@@ -7,6 +7,7 @@ import {
   batchSizeSchema,
   type ConfigSchema,
   clipSchema,
+  dtypeSchema,
   emaSchema,
   type LearningConfig,
   type LearningRateConfig,
@@ -121,5 +122,5 @@ export const autoencoderSchema: ConfigSchema<AutoencoderConfig> = v.strictObject
   ema: emaSchema(null),
   recompute: recomputeSchema,
   scaleBatches: v.optional(whole(1), 16),
-  dtype: v.optional(oneOf(["fp32", "fp16"]), "fp32"),
+  dtype: dtypeSchema,
 });

@@ -3,6 +3,7 @@ import { writeComponent } from "../../checkpoints/index.js";
 import { tensorToPictures } from "../../image/picture.js";
 import { type VaeConfig, vaeFactor } from "../../models/vae/config.js";
 import { decoderGraph, encoderGraph } from "../../pipelines/graphs.js";
+import { posteriorMean } from "../../pipelines/posterior.js";
 import { sliceBatch } from "../../tensor/elementwise.js";
 import { storedInMemory } from "../../tensor/stored.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
@@ -42,6 +43,7 @@ export function openAutoencoder(config: AutoencoderConfig, context: TaskContext)
     let lastBatch: readonly string[] = [];
     return {
       examplesPerStep: config.batchSize * config.accumulate,
+      fingerprint: data.fingerprint,
       get skipped() {
         return data.skipped;
       },
@@ -113,20 +115,11 @@ async function reconstructions(
   await using encoder = await engine.load(encoderGraph(model), storedInMemory(weights), { label });
   await using decoder = await engine.load(decoderGraph(model), storedInMemory(weights), { label });
   const { moments } = await encoder.run({ image: images });
-  const { image } = await decoder.run({ latents: means(moments!) });
+  const { image } = await decoder.run({ latents: posteriorMean(moments!) });
   return tensorToPictures(beside(images, image!)).map((picture, i) => ({
     caption: batch.captions[i]!,
     picture,
   }));
-}
-
-/** The first half of the channels: [B,2C,h,w] -> [B,C,h,w]. */
-function means({ shape, data }: Tensor): Tensor {
-  const [b, c, h, w] = shape as [number, number, number, number];
-  const half = (c / 2) * h * w;
-  const out = new Float32Array(b * half);
-  for (let i = 0; i < b; i++) out.set(data.subarray(2 * i * half, (2 * i + 1) * half), i * half);
-  return tensor([b, c / 2, h, w], out);
 }
 
 /** Pictures [B,C,H,W] of one size, left and right -> [B,C,H,2W]. */

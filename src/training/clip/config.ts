@@ -5,6 +5,7 @@ import {
   batchSizeSchema,
   type ConfigSchema,
   clipSchema,
+  dtypeSchema,
   emaSchema,
   type LearningConfig,
   learningRateSchema,
@@ -61,5 +62,5 @@ export const clipTrainingSchema: ConfigSchema<ClipTrainingConfig> = v.strictObje
   clip: clipSchema(1),
   ema: emaSchema(null),
   recompute: recomputeSchema,
-  dtype: v.optional(oneOf(["fp32", "fp16"]), "fp32"),
+  dtype: dtypeSchema,
 });

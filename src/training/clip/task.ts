@@ -41,6 +41,7 @@ export function openClip(config: ClipTrainingConfig, context: TaskContext): Prom
     let lastBatch: readonly string[] = [];
     return {
       examplesPerStep: config.batchSize,
+      fingerprint: data.fingerprint,
       get skipped() {
         return data.skipped;
       },

@@ -132,6 +132,16 @@ describe("cacheLatents", () => {
     expect(order.stepsPerEpoch).toBe(6);
   });
 
+  it("tell also of what their source could not read when it was opened", async () => {
+    const source = numbered();
+    (source.skipped as Map<string, string>).set("p99", "no picture");
+    const { encode } = encoder();
+    for (const _ of ["made", "read again"]) {
+      const cache = await cacheLatents(source, encode, options());
+      expect([...cache.skipped.keys()]).toEqual(["p99", "p3", "p22"]);
+    }
+  });
+
   it("after an interruption goes on where it stopped, and ends the same", async () => {
     await expect(cacheLatents(numbered(), encoder(4).encode, options())).rejects.toThrow(
       "power cut",

@@ -97,7 +97,7 @@ export async function cacheLatents(
     done += part.numbers.length;
     options.onProgress?.(done, total);
   }
-  return openCache(folder, files);
+  return openCache(folder, files, source.skipped);
 }
 
 function partsOf({ buckets }: ExampleSet, folder: string, fileSize: number): Part[] {
@@ -156,9 +156,14 @@ interface Shelf {
   readonly names: string[];
 }
 
-function openCache(folder: string, files: readonly (readonly [Bucket, CacheFile])[]): LatentCache {
+/** `unread` were left out before anything was encoded, or now. */
+function openCache(
+  folder: string,
+  files: readonly (readonly [Bucket, CacheFile])[],
+  unread: ReadonlyMap<string, string>,
+): LatentCache {
   const shelves = new Map<Bucket, Shelf>();
-  const skipped = new Map<string, string>();
+  const skipped = new Map(unread);
   for (const [bucket, { values, about }] of files) {
     const { names, captions, skipped: broken } = about as About;
     const size = [bucket.width, bucket.height] as const;

@@ -46,6 +46,7 @@ export function openPictures(
       sizes: buckets.map(({ width, height }) => [width, height] as const),
       stepsPerEpoch: order.stepsPerEpoch,
       skipped,
+      fingerprint: listing.fingerprint,
       examples: isFixed(options) ? await exampleSet(opened, context) : undefined,
       batch: batches.at,
     };

@@ -43,6 +43,8 @@ export interface Stepped<T> extends AsyncDisposable {
   readonly stepsPerEpoch: number | undefined;
   /** Examples that could not be read so far, and why. */
   readonly skipped: ReadonlyMap<string, string>;
+  /** Hexadecimal digest of the files and captions that are read; undefined where none are. */
+  readonly fingerprint?: string | undefined;
   /**
    * The batch of a step, counted from 0. It follows from the settings and the step alone, so a run
    * that resumes at step n sees what it would have seen.

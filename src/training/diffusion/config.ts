@@ -8,6 +8,7 @@ import {
   batchSizeSchema,
   type ConfigSchema,
   clipSchema,
+  dtypeSchema,
   emaSchema,
   type LearningConfig,
   learningRateSchema,
@@ -146,5 +147,5 @@ export const diffusionSchema: ConfigSchema<DiffusionConfig> = v.strictObject({
     {},
   ),
   recompute: recomputeSchema,
-  dtype: v.optional(oneOf(["fp32", "fp16"]), "fp32"),
+  dtype: dtypeSchema,
 });

@@ -54,9 +54,9 @@ export async function openExamples(
     return await cached(open, config.cache, config, context, vae);
   }
   const { data, encode } = pictures;
-  const { size, sizes, stepsPerEpoch, skipped } = data;
+  const { size, sizes, stepsPerEpoch, skipped, fingerprint } = data;
   return {
-    ...{ size, sizes, stepsPerEpoch, skipped },
+    ...{ size, sizes, stepsPerEpoch, skipped, fingerprint },
     async batch(step) {
       const batch = await data.batch(step);
       return { ...batch, moments: await encode(batch) };
@@ -89,6 +89,7 @@ async function cached(
   return {
     ...batches,
     captions: latents.captions,
+    fingerprint: pictures.data.fingerprint,
     async batch(step) {
       const { latents: moments, ...rest } = await batches.batch(step);
       return { ...rest, moments };

@@ -36,6 +36,7 @@ export function openDiffusion(config: DiffusionConfig, context: TaskContext): Pr
     let lastBatch: readonly string[] = [];
     return {
       examplesPerStep: config.batchSize * config.accumulate,
+      fingerprint: examples.fingerprint,
       get skipped() {
         return examples.skipped;
       },

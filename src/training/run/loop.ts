@@ -120,7 +120,7 @@ function tellSkipped(task: Task, notice: (message: string) => void): () => void 
       if (told.has(name)) continue;
       told.add(name);
       if (told.size > most) return notice("more examples are left out; they are counted");
-      notice(`left out ${name}: ${why}`);
+      notice(`left out ${why.includes(name) ? why : `${name}: ${why}`}`);
     }
   };
 }

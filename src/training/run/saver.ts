@@ -42,7 +42,7 @@ export function saver(task: Task, options: SaverOptions): Saver {
     throw error;
   };
   const write = async (step: number, state: TaskState): Promise<void> => {
-    const info = { kind, step, config };
+    const info = { kind, step, config, data: task.fingerprint };
     last = { step, path: await writeCheckpoint(platform.files, run, info, state) };
     await pruneCheckpoints(platform.files, run, keep, step);
     await options.after();
