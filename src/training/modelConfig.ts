@@ -63,9 +63,7 @@ const towerEntries = {
 
 /** A CLIP text encoder; its vocabulary is the tokenizer's. */
 export const textSchema: ConfigSchema<ClipTextConfig> = v.pipe(
-  v.strictObject({
-    ...towerEntries,
-  }),
+  v.strictObject(towerEntries),
   v.transform((own) => ({ ...CLIP_L_TEXT, ...given(own) })),
 );
 

@@ -9,7 +9,6 @@ import {
   emaSchema,
   type LearningConfig,
   learningRateSchema,
-  oneOf,
   optimizerSchema,
   type RunConfig,
   runEntries,

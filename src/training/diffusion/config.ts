@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import type { WeightDType } from "../../checkpoints/index.js";
-import type { PredictionType } from "../../diffusion/index.js";
+import type { BetaSchedule, PredictionType } from "../../diffusion/index.js";
 import type { ClipTextConfig } from "../../models/clip/config.js";
 import type { UNetConfig } from "../../models/unet/config.js";
 import {
@@ -27,13 +27,7 @@ import { type Recompute, recomputeSchema } from "../recompute.js";
 /** How pictures become noise. */
 export interface NoiseConfig {
   /** Names as in diffusers' schedulers. */
-  readonly schedule:
-    | "linear"
-    | "scaled_linear"
-    | "squaredcos_cap_v2"
-    | "exp"
-    | "laplace"
-    | "sigmoid";
+  readonly schedule: BetaSchedule;
   readonly betaStart: number;
   readonly betaEnd: number;
   readonly timesteps: number;
