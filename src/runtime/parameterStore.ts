@@ -1,17 +1,18 @@
 import { type Dim, showShape } from "../graph/dim.js";
+import type { WeightLayout } from "../onnx/training/layouts.js";
 import { sizeOf, type Tensor, tensor } from "../tensor/tensor.js";
 import { check, invariant } from "../util/errors.js";
 import type { Client } from "./client.js";
 import { explained } from "./explain.js";
 import type { PartValues, Replies, Request } from "./protocol.js";
-import type { DeviceSetup, Layout, TrainingSetup } from "./setup.js";
+import type { DeviceSetup, TrainingSetup } from "./setup.js";
 import type { ParameterSpec, ParameterStore, StoreOptions } from "./training.js";
 
 /** A parameter of a store, as the host knows it. */
 export interface KnownParameter {
   readonly shape: readonly number[];
   /** How it lies in the worker; undefined is row-major. */
-  readonly layout: Layout | undefined;
+  readonly layout: WeightLayout | undefined;
 }
 
 /** A store, as the host knows it. */

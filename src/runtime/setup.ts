@@ -1,20 +1,11 @@
 import type { ComputeType } from "../onnx/builder.js";
 import type { LoweringRules } from "../onnx/rules.js";
+import type { WeightLayout } from "../onnx/training/layouts.js";
 import type { ProgramCache } from "./cache.js";
 import type { Client } from "./client.js";
 
 /** Where graphs can be run. */
 export type DeviceName = "cpu" | "webgpu" | "cuda" | "coreml" | "dml" | "wasm";
-
-/** Another order of a parameter's numbers, which the training rules of a device read it in. */
-export interface Layout {
-  /** The shape that it is fed in, and that its gradient comes in. */
-  readonly feedShape: readonly number[];
-  /** From row-major order into this one; a new array. */
-  pack(plain: Float32Array): Float32Array<ArrayBuffer>;
-  /** Back again. */
-  unpack(packed: Float32Array): Float32Array<ArrayBuffer>;
-}
 
 /** How a device trains. */
 export interface TrainingSetup {
@@ -22,7 +13,7 @@ export interface TrainingSetup {
   /** Whether runs write their outputs into arrays that are handed over. */
   readonly fillsOutputs: boolean;
   /** The layout of parameters of a shape; row-major where it is undefined. */
-  readonly layoutOf?: (shape: readonly number[]) => Layout | undefined;
+  readonly layoutOf?: (shape: readonly number[]) => WeightLayout | undefined;
 }
 
 /** How one device is driven. */

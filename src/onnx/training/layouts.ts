@@ -207,10 +207,13 @@ function placesOf([o, i, kh, kw]: readonly number[], n: number): Int32Array {
   return places;
 }
 
-/** Another order of a weight's numbers. */
+/** Another order of a weight's numbers, which rows read it in. */
 export interface WeightLayout {
+  /** The shape that it is fed in, and that its gradient comes in. */
   readonly feedShape: readonly number[];
+  /** From row-major order into this one; a new array. */
   pack(plain: Float32Array): Float32Array<ArrayBuffer>;
+  /** Back again; a new array. */
   unpack(packed: Float32Array): Float32Array<ArrayBuffer>;
 }
 
