@@ -3,10 +3,10 @@ import { afterAll, describe, expect, test } from "vitest";
 import { symbol } from "../../src/graph/dim.js";
 import * as op from "../../src/graph/ops.js";
 import { CPU_RULES } from "../../src/onnx/cpu.js";
+import type { WeightLayout } from "../../src/onnx/training/layouts.js";
 import { startNodeWorker } from "../../src/platform/node/worker.js";
 import { connect } from "../../src/runtime/client.js";
 import { type Engine, engine } from "../../src/runtime/engine.js";
-import type { Layout } from "../../src/runtime/setup.js";
 import { deviceSetup } from "../../src/runtime/setups.js";
 import type { ProgramOptions, TrainingProgram } from "../../src/runtime/training.js";
 import type { StoredTensors } from "../../src/tensor/stored.js";
@@ -176,7 +176,7 @@ describe("a worker that dies", () => {
 
 describe("layouts of parameters", () => {
   /** Backwards, which shows wherever it is not undone. */
-  const backwards = (shape: readonly number[]): Layout => ({
+  const backwards = (shape: readonly number[]): WeightLayout => ({
     feedShape: shape,
     pack: (plain) => new Float32Array(plain).reverse(),
     unpack: (packed) => new Float32Array(packed).reverse(),
