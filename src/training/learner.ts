@@ -11,7 +11,7 @@ import { type LearningConfig, type RunConfig, scheduleOf } from "./config.js";
 import type { Weights } from "./weights.js";
 
 /*
- * What the trainers have in common: parameters in a store, gradients, steps of several batches.
+ * What the trainers have in common: parameters in a store, gradients, updates, programs.
  */
 
 /** Parameters to train, from their declarations and where they start. `rate` is times the learning rate. */
@@ -84,16 +84,6 @@ export function scalar(value: Tensor | undefined): number {
   return value.data[0]!;
 }
 
-/** Means by name over the batches of one step. */
-export function meanMetrics(
-  batches: readonly Readonly<Record<string, number>>[],
-): Record<string, number> {
-  const names = Object.keys(batches[0] ?? {});
-  const meanOf = (name: string): number =>
-    batches.reduce((sum, batch) => sum + batch[name]!, 0) / batches.length;
-  return Object.fromEntries(names.map((name) => [name, meanOf(name)]));
-}
-
 /** Programs by the shape of their batch, each made when a batch first has that shape. */
 export function byShape<P extends AsyncDisposable>(
   make: (shape: readonly number[]) => Promise<P>,
@@ -117,29 +107,6 @@ export function byShape<P extends AsyncDisposable>(
 /** PSNR in dB of a mean squared error, for values in [-1,1]. */
 export function psnr(mse: number): number {
   return 10 * Math.log10(4 / mse);
-}
-
-/** Runs the batches of one optimizer step, one after the other: the means of what they report. */
-export async function overBatches<B extends { readonly names: readonly string[] }>(
-  {
-    data,
-    step,
-    count,
-  }: {
-    readonly data: { batch(step: number): Promise<B> };
-    readonly step: number;
-    readonly count: number;
-  },
-  run: (batch: B, index: number) => Promise<Readonly<Record<string, number>>>,
-): Promise<{ readonly metrics: Record<string, number>; readonly names: readonly string[] }> {
-  const reports: Readonly<Record<string, number>>[] = [];
-  const names: string[] = [];
-  for (let index = step * count; index < (step + 1) * count; index++) {
-    const batch = await data.batch(index);
-    names.push(...batch.names);
-    reports.push(await run(batch, index));
-  }
-  return { metrics: meanMetrics(reports), names };
 }
 
 /** Throws "bad-argument" for pictures that do not divide into latents of factor x factor pixels. */

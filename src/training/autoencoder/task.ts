@@ -8,9 +8,10 @@ import { sliceBatch } from "../../tensor/elementwise.js";
 import { storedInMemory } from "../../tensor/stored.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
+import { batchedTask } from "../batchedTask.js";
 import { openData } from "../data/open.js";
 import type { BatchSource } from "../data/types.js";
-import { checkSizes, learned, overBatches } from "../learner.js";
+import { checkSizes, learned } from "../learner.js";
 import { normal, randomFor } from "../random.js";
 import type { Sample, Task, TaskContext, TaskKind } from "../task.js";
 import type { Weights } from "../weights.js";
@@ -40,33 +41,21 @@ export function openAutoencoder(config: AutoencoderConfig, context: TaskContext)
     const data = use(await openData(config.data, { ...context, ...config }));
     checkSizes(data, vaeFactor(model));
     const trainer = use(await autoencoderTrainer(config, engine.training, start, free));
-    let lastBatch: readonly string[] = [];
-    return {
-      examplesPerStep: config.batchSize * config.accumulate,
-      fingerprint: data.fingerprint,
-      get skipped() {
-        return data.skipped;
+    return batchedTask({
+      data,
+      trainer,
+      batchSize: config.batchSize,
+      accumulate: config.accumulate,
+      run({ images }, index, step) {
+        const random = randomFor(config.seed, "posterior", index);
+        return trainer.run(step, images, normal(random, latentShape(images, model)));
       },
-      get lastBatch() {
-        return lastBatch;
-      },
-      async step(step: number) {
-        const batches = { data, step, count: config.accumulate };
-        const { metrics, names } = await overBatches(batches, ({ images }, index) => {
-          const random = randomFor(config.seed, "posterior", index);
-          return trainer.run(step, images, normal(random, latentShape(images, model)));
-        });
-        lastBatch = names;
-        return { ...metrics, ...(await trainer.update(step)), loss: metrics.loss! };
-      },
-      save: trainer.save,
-      restore: trainer.restore,
       async export(folder: string) {
         const scaled = await measured(config, context, model, await learned(trainer.store), data);
         await writeComponent(platform.files, `${folder}/vae`, scaled, config.dtype);
       },
       samples: async () => reconstructions(context, model, await learned(trainer.store), data),
-    };
+    });
   });
 }
 

@@ -6,8 +6,9 @@ import type { Tensor } from "../../tensor/tensor.js";
 import type { Tokenizer } from "../../text/index.js";
 import { check } from "../../util/errors.js";
 import { opening } from "../../util/opening.js";
+import { batchedTask } from "../batchedTask.js";
 import { openData } from "../data/index.js";
-import { learned, overBatches } from "../learner.js";
+import { learned } from "../learner.js";
 import { checkHeads } from "../modelConfig.js";
 import type { Task, TaskContext, TaskKind } from "../task.js";
 import { type NamedTokenizer, tokenizerNamed } from "../tokenizer.js";
@@ -34,38 +35,31 @@ export function openClip(config: ClipTrainingConfig, context: TaskContext): Prom
     const model = clipConfigFor(config, named.tokenizer);
     const data = use(await openData(config.data, { ...context, ...config }));
     checkPictures(data.sizes, model.vision.imageSize);
+    if (data.size !== undefined && data.size < config.batchSize) {
+      context.notice(
+        `data: ${data.size} pictures are fewer than a batch of ${config.batchSize}, in which some come ` +
+          "twice and count as wrong answers to their own captions. Lower batchSize, or add pictures.",
+      );
+    }
     const weights = initialWeights(clipParameters(model).values(), config.seed);
     const { engine, platform } = context;
     const free = () => platform.availableMemory();
     const trainer = use(await clipTrainer(config, engine.training, model, weights, free));
-    let lastBatch: readonly string[] = [];
-    return {
-      examplesPerStep: config.batchSize,
-      fingerprint: data.fingerprint,
-      get skipped() {
-        return data.skipped;
+    return batchedTask({
+      data,
+      trainer,
+      batchSize: config.batchSize,
+      async run({ images, captions }) {
+        const tokens = tokensOf(captions.map(encode), maxLength);
+        const { loss, logits, logScale } = await trainer.run({ images, ...tokens });
+        return { loss, found: foundShare(logits), scale: Math.exp(logScale) };
       },
-      get lastBatch() {
-        return lastBatch;
-      },
-      async step(step: number) {
-        const source = { data, step, count: 1 };
-        const { metrics, names } = await overBatches(source, async ({ images, captions }) => {
-          const tokens = tokensOf(captions.map(encode), maxLength);
-          const { loss, logits, logScale } = await trainer.run({ images, ...tokens });
-          return { loss, found: foundShare(logits), scale: Math.exp(logScale) };
-        });
-        lastBatch = names;
-        return { ...metrics, ...(await trainer.update(step)), loss: metrics.loss! };
-      },
-      save: trainer.save,
-      restore: trainer.restore,
       export: async (folder: string) => {
         const trained = { config: model, weights: await learned(trainer.store) };
         await writeProduct(platform, folder, trained, named, config);
       },
       samples: async () => [],
-    };
+    });
   });
 }
 

@@ -1,6 +1,7 @@
 import { writeModelFolder } from "../../checkpoints/index.js";
 import { opening } from "../../util/opening.js";
-import { learned, overBatches } from "../learner.js";
+import { batchedTask } from "../batchedTask.js";
+import { learned } from "../learner.js";
 import { integers, normal, randomFor } from "../random.js";
 import { readWeights } from "../reference.js";
 import type { Task, TaskContext, TaskKind } from "../task.js";
@@ -33,31 +34,18 @@ export function openDiffusion(config: DiffusionConfig, context: TaskContext): Pr
     const { engine, platform } = context;
     const free = () => platform.availableMemory();
     const trainer = use(await diffusionTrainer(config, engine.training, parts, free));
-    let lastBatch: readonly string[] = [];
-    return {
-      examplesPerStep: config.batchSize * config.accumulate,
-      fingerprint: examples.fingerprint,
-      get skipped() {
-        return examples.skipped;
-      },
-      get lastBatch() {
-        return lastBatch;
-      },
-      async step(step: number) {
-        const batches = { data: examples, step, count: config.accumulate };
-        const { metrics, names } = await overBatches(batches, async (batch, index) =>
-          trainer.run(await drawn(config, trainer.timesteps, captions, batch, index)),
-        );
-        lastBatch = names;
-        return { ...metrics, ...(await trainer.update(step)), loss: metrics.loss! };
-      },
-      save: trainer.save,
-      restore: trainer.restore,
+    return batchedTask({
+      data: examples,
+      trainer,
+      batchSize: config.batchSize,
+      accumulate: config.accumulate,
+      run: async (batch, index) =>
+        trainer.run(await drawn(config, trainer.timesteps, captions, batch, index)),
       export: async (folder: string) =>
         writeProduct(config, context, parts, await learned(trainer.store), folder),
       samples: async () =>
         samplePictures(config, context.engine, parts, await learned(trainer.store)),
-    };
+    });
   });
 }
 
