@@ -1,6 +1,6 @@
 import type { Stepped } from "./data/index.js";
-import type { Keeping } from "./keeping.js";
 import type { Updated } from "./learner.js";
+import type { Savable } from "./savable.js";
 import type { Task } from "./task.js";
 
 type Numbers = Readonly<Record<string, number>>;
@@ -8,7 +8,7 @@ type Numbers = Readonly<Record<string, number>>;
 /** What a task is made of whose steps are batches of one source. */
 export interface BatchedTaskParts<B> extends Pick<Task, "export" | "samples"> {
   readonly data: Pick<Stepped<B>, "batch" | "skipped" | "fingerprint">;
-  readonly trainer: Keeping & { update(step: number): Promise<Updated> };
+  readonly trainer: Savable & { update(step: number): Promise<Updated> };
   readonly batchSize: number;
   /** Batches whose gradients make one step; 1 by default. */
   readonly accumulate?: number;

@@ -1,7 +1,7 @@
 import { readTokenizer, type TokenizerFiles, tokenizerOf } from "../checkpoints/index.js";
 import { CAPTION_TOKENS, captionMerges } from "../postcards/index.js";
 import { clipTokenizerFiles, type Tokenizer } from "../text/index.js";
-import { openFolder } from "./reference.js";
+import { openFolder } from "./pretrained.js";
 import type { TaskContext } from "./task.js";
 
 /** A tokenizer and its files. */

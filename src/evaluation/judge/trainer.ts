@@ -5,7 +5,6 @@ import { denseParams } from "../../nn/layers.js";
 import type { RootParams } from "../../nn/params.js";
 import type { ParameterStore, TrainingEngine } from "../../runtime/training.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { type Keeping, keeping } from "../../training/keeping.js";
 import {
   gradientsOf,
   parameterSpecs,
@@ -13,13 +12,14 @@ import {
   scheduledUpdate,
   storeOptions,
 } from "../../training/learner.js";
+import { type Savable, savable } from "../../training/savable.js";
 import type { Metrics } from "../../training/task.js";
 import { initialWeights } from "../../training/weights.js";
 import type { JudgeTrainingConfig } from "./config.js";
 import { judgeLoss, targetInputs } from "./loss.js";
 
 /** A judge in training, apart from its data. */
-export interface JudgeTrainer extends Keeping, AsyncDisposable {
+export interface JudgeTrainer extends Savable, AsyncDisposable {
   readonly store: ParameterStore;
   /** Learns from pictures [B,3,S,S] and what is right about them, by the inputs' names. */
   step(step: number, images: Tensor, targets: Readonly<Record<string, Tensor>>): Promise<Metrics>;
@@ -58,7 +58,7 @@ export async function judgeTrainer(
       const numbers = Object.entries(out).map(([name, value]) => [name, scalar(value)] as const);
       return { ...Object.fromEntries(numbers), loss: scalar(out.loss), ...updated };
     },
-    ...keeping({ model: store }),
+    ...savable({ model: store }),
     async [Symbol.asyncDispose]() {
       await program[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();

@@ -8,7 +8,7 @@ import type { Params } from "../../nn/params.js";
 import type { StoredTensors } from "../../tensor/stored.js";
 import { check } from "../../util/errors.js";
 import { meanPool } from "../losses.js";
-import { openFolder } from "../reference.js";
+import { openFolder } from "../pretrained.js";
 import type { TaskContext } from "../task.js";
 import type { PerceptualConfig } from "./config.js";
 

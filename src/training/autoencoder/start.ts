@@ -2,7 +2,7 @@ import type { VaeConfig } from "../../models/vae/config.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { check } from "../../util/errors.js";
 import { checkGroups } from "../modelConfig.js";
-import { findVae, readWeights } from "../reference.js";
+import { findVae, readWeights } from "../pretrained.js";
 import type { TaskContext } from "../task.js";
 import {
   discriminatorParameters,

@@ -8,7 +8,6 @@ import type { Params } from "../../nn/params.js";
 import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runtime/training.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
-import { type Keeping, keeping } from "../keeping.js";
 import {
   byShape,
   parameterSpecs,
@@ -19,6 +18,7 @@ import {
   type Updated,
 } from "../learner.js";
 import { type GradientPlan, gradientPlan } from "../recompute.js";
+import { type Savable, savable } from "../savable.js";
 import { vaeParameters, type Weights } from "../weights.js";
 import { withAdversary } from "./adversarial.js";
 import { type Adversary, DISCRIMINATOR, openAdversary } from "./adversary.js";
@@ -44,7 +44,7 @@ export interface AutoencoderStart {
 }
 
 /** An autoencoder in training, apart from data and randomness. Disposing it frees its memory. */
-export interface AutoencoderTrainer extends Keeping, AsyncDisposable {
+export interface AutoencoderTrainer extends Savable, AsyncDisposable {
   readonly store: ParameterStore;
   /** Adds the gradients of a batch: images [B,3,H,W] in [-1,1], noise [B,C,h,w] standard normal. */
   run(step: number, images: Tensor, noise: Tensor): Promise<Record<string, number>>;
@@ -89,7 +89,7 @@ export function autoencoderTrainer(
         if (isOpposed(step)) await adversary!.update(step);
         return await update(step);
       },
-      ...keeping({ model: store, ...(adversary && { [DISCRIMINATOR]: adversary.store }) }, plan),
+      ...savable({ model: store, ...(adversary && { [DISCRIMINATOR]: adversary.store }) }, plan),
     };
   });
 }
@@ -126,7 +126,7 @@ function program(
   return engine.program(outputs, {
     label: "autoencoder",
     stores: opponent ? [store, opponent.store] : [store],
-    gradients: plan.gradients(minimised, trainedNames(train, store)),
+    ...plan.gradients(minimised, trainedNames(train, store)),
     ...(perceptual ? { frozen: perceptual.frozen } : {}),
   });
 }

@@ -5,7 +5,6 @@ import { denseParams } from "../../nn/layers.js";
 import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runtime/training.js";
 import { full, type Tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
-import { type Keeping, keeping } from "../keeping.js";
 import {
   byShape,
   parameterSpecs,
@@ -15,6 +14,7 @@ import {
   type Updated,
 } from "../learner.js";
 import { type GradientPlan, gradientPlan } from "../recompute.js";
+import { type Savable, savable } from "../savable.js";
 import { clipParameters, type Weights } from "../weights.js";
 import type { ClipTrainingConfig } from "./config.js";
 import { clipLoss } from "./loss.js";
@@ -36,7 +36,7 @@ export interface ClipBatch {
 }
 
 /** A text and an image encoder in training, apart from data. */
-export interface ClipTrainer extends Keeping, AsyncDisposable {
+export interface ClipTrainer extends Savable, AsyncDisposable {
   readonly store: ParameterStore;
   /** Adds the gradients of a batch; logits [B,B]: texts down, pictures across. */
   run(batch: ClipBatch): Promise<{ loss: number; logits: Tensor; logScale: number }>;
@@ -72,7 +72,7 @@ export function clipTrainer(
         return { loss: scalar(out.loss), logits: out.logits!, logScale };
       },
       update: scheduledUpdate(store, config),
-      ...keeping({ model: store }, plan),
+      ...savable({ model: store }, plan),
     };
   });
 }
@@ -93,6 +93,6 @@ function clipProgram(
   const { loss, logits, logScale } = clipLoss(denseParams(), model, inputs);
   return engine.program(
     { loss, logits, logScale },
-    { label: "CLIP", stores: [store], gradients: plan.gradients(loss, store.names) },
+    { label: "CLIP", stores: [store], ...plan.gradients(loss, store.names) },
   );
 }

@@ -16,7 +16,7 @@ import { type StoredTensors, storedInMemory } from "../../tensor/stored.js";
 import type { Tokenizer } from "../../text/index.js";
 import { check } from "../../util/errors.js";
 import { checkHeads, checkUNet } from "../modelConfig.js";
-import { findModel, findVae, openFolder } from "../reference.js";
+import { findModel, findVae, openFolder } from "../pretrained.js";
 import type { TaskContext } from "../task.js";
 import { tokenizerNamed } from "../tokenizer.js";
 import { initialWeights, textParameters, unetParameters } from "../weights.js";

@@ -12,7 +12,7 @@ import type { Engine } from "../../runtime/engine.js";
 import type { StoredTensors } from "../../tensor/stored.js";
 import { parseConfig } from "../config.js";
 import { startDataWorker } from "../data/node/start.js";
-import { readWeights } from "../reference.js";
+import { readWeights } from "../pretrained.js";
 import type { TaskContext } from "../task.js";
 import type { Weights } from "../weights.js";
 import { type DiffusionConfig, diffusionSchema } from "./config.js";

@@ -13,7 +13,6 @@ import { denseParams } from "../../nn/layers.js";
 import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runtime/training.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
-import { type Keeping, keeping } from "../keeping.js";
 import {
   byShape,
   parameterSpecs,
@@ -23,8 +22,9 @@ import {
   type Updated,
 } from "../learner.js";
 import { posterior, reparameterize } from "../losses.js";
+import { readWeights } from "../pretrained.js";
 import { type GradientPlan, gradientPlan } from "../recompute.js";
-import { readWeights } from "../reference.js";
+import { type Savable, savable } from "../savable.js";
 import { textParameters, under, unetParameters, type Weights } from "../weights.js";
 import type { DiffusionConfig } from "./config.js";
 import { diffusionLoss, minSnrWeight } from "./loss.js";
@@ -57,7 +57,7 @@ export interface DiffusionBatch {
 }
 
 /** A UNet in training, perhaps with its text encoder, apart from data and randomness. */
-export interface DiffusionTrainer extends Keeping, AsyncDisposable {
+export interface DiffusionTrainer extends Savable, AsyncDisposable {
   /** Holds `unet.*`, and `text_encoder.*` where it is trained. */
   readonly store: ParameterStore;
   /** Timesteps that there are. */
@@ -95,7 +95,7 @@ export function diffusionTrainer(
         return { loss: scalar(out.loss), mse: scalar(out.mse) };
       },
       update: scheduledUpdate(store, config),
-      ...keeping({ model: store }, plan),
+      ...savable({ model: store }, plan),
     };
   });
 }
@@ -186,6 +186,8 @@ function diffusionProgram(
     context,
   };
   const { loss, mse } = diffusionLoss(p.at("unet"), unet.config, inputs, prediction);
-  const gradients = plan.gradients(loss, store.names);
-  return engine.program({ loss, mse }, { label: "diffusion model", stores: [store], gradients });
+  return engine.program(
+    { loss, mse },
+    { label: "diffusion model", stores: [store], ...plan.gradients(loss, store.names) },
+  );
 }

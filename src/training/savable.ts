@@ -4,7 +4,7 @@ import type { GradientPlan } from "./recompute.js";
 import { readPart, type StatePart, type TaskState } from "./task.js";
 
 /** Checkpoints of a trainer. */
-export interface Keeping {
+export interface Savable {
   save(): Promise<TaskState>;
   restore(state: TaskState): Promise<void>;
 }
@@ -13,10 +13,10 @@ export interface Keeping {
  * Checkpoints of stores, by what their files are called, and of what was decided about gradients,
  * where there was something to decide.
  */
-export function keeping(
+export function savable(
   stores: Readonly<Record<string, ParameterStore>>,
   plan?: GradientPlan,
-): Keeping {
+): Savable {
   return {
     async save() {
       const state: Record<string, StatePart> = { ...plan?.save() };
