@@ -13,7 +13,7 @@ import type { DeviceChoice, DeviceReport, DeviceWish } from "./runtime/devices.j
 import type { Engine } from "./runtime/engine.js";
 import { pickDevice } from "./runtime/node/devices.js";
 import { nodeEngine } from "./runtime/node/engine.js";
-import type { TrainModelOptions } from "./training/node.js";
+import type { TrainingKind, TrainModelOptions } from "./training/node.js";
 import type { TrainStep } from "./training/train.js";
 import type { ByteSource, Folder } from "./util/bytes.js";
 import { check, TintypeError } from "./util/errors.js";
@@ -40,7 +40,7 @@ export type {
   TrainingEngine,
   TrainingProgram,
 } from "./runtime/training.js";
-export type { TrainModelOptions } from "./training/node.js";
+export type { TrainingKind, TrainModelOptions } from "./training/node.js";
 export type { Metrics } from "./training/task.js";
 export type { ConfigSource, TrainStep } from "./training/train.js";
 export { type ErrorCode, TintypeError } from "./util/errors.js";
@@ -203,13 +203,14 @@ function timedLoads({ onLoad, onLoaded }: RunOptions): {
 }
 
 /**
- * Trains an "autoencoder", a "clip" or a "diffusion" model on this machine's CPU and yields after
- * each step. `config` is JSON as docs/training.md has it, or a function that makes it of the settings
- * that a resumed run has. Throws a TintypeError: "bad-argument" for a config or a folder that does
- * not fit, "diverged" for a loss that does, "aborted" once the signal's step is saved.
+ * Trains an "autoencoder", a "clip" or a "diffusion" model, or a kind of your own, on this machine's
+ * CPU and yields after each step. `config` is JSON as docs/training.md has it, or a function that
+ * makes it of the settings that a resumed run has. Throws a TintypeError: "bad-argument" for a config
+ * or a folder that does not fit, "diverged" for a loss that does, "aborted" once the signal's step is
+ * saved.
  */
 export async function* trainModel(
-  kind: string,
+  kind: TrainingKind,
   config: unknown,
   options: TrainModelOptions,
 ): AsyncGenerator<TrainStep, void, void> {
@@ -219,7 +220,7 @@ export async function* trainModel(
 
 /** Writes the model that a run has trained so far into its folder `model`; returns that path. */
 export async function exportTrained(
-  kind: string,
+  kind: TrainingKind,
   options: Omit<TrainModelOptions, "resume" | "configName">,
 ): Promise<string> {
   const training = await import("./training/node.js");

@@ -4,7 +4,7 @@ import { unknownName } from "../../src/util/nearest.js";
 import { TRAINING_NAMES } from "../names.js";
 import { words } from "../options.js";
 import type { Terminal } from "../terminal.js";
-import type { TrainingKind, TrainOptions } from "../train/options.js";
+import type { TrainingName, TrainOptions } from "../train/options.js";
 
 const DESCRIPTION =
   "Trains a model. A run is a folder: its settings, curves, sample pictures and checkpoints, and " +
@@ -35,7 +35,7 @@ export function addTrain(program: Command, terminal: Terminal): void {
     .option("--export", "with --resume: only write the model as it is so far")
     .helpOption("-h, --help", "show this help")
     .addHelpText("after", EXAMPLES)
-    .action(async (name: TrainingKind, options: TrainOptions) => {
+    .action(async (name: TrainingName, options: TrainOptions) => {
       const { runTraining } = await import("../train/run.js");
       await runTraining(name, options, terminal);
     });

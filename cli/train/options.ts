@@ -1,7 +1,7 @@
 import type { TRAINING_NAMES } from "../names.js";
 
 /** What can be trained. */
-export type TrainingKind = (typeof TRAINING_NAMES)[number];
+export type TrainingName = (typeof TRAINING_NAMES)[number];
 
 /** Options of `tintype train`, as commander parses them; undefined where not given. */
 export interface TrainOptions {

@@ -6,12 +6,12 @@ import { check } from "../../src/util/errors.js";
 import { formatDuration } from "../format.js";
 import { type Progress, progressOn } from "../progress.js";
 import type { Terminal } from "../terminal.js";
-import type { TrainingKind, TrainOptions } from "./options.js";
+import type { TrainingName, TrainOptions } from "./options.js";
 import { pace } from "./pace.js";
 
 /** Runs `tintype train`. */
 export async function runTraining(
-  kind: TrainingKind,
+  kind: TrainingName,
   options: TrainOptions,
   terminal: Terminal,
 ): Promise<void> {
@@ -67,7 +67,7 @@ function checkOptions({ config, resume, out, export: only, set }: TrainOptions):
 }
 
 /** The first of runs/KIND-001, runs/KIND-002... that is not there. */
-async function freeRun(kind: TrainingKind, platform: Platform): Promise<string> {
+async function freeRun(kind: TrainingName, platform: Platform): Promise<string> {
   for (let n = 1; ; n++) {
     const path = `runs/${kind}-${String(n).padStart(3, "0")}`;
     if ((await platform.stat(path)) === undefined) return path;
@@ -76,7 +76,7 @@ async function freeRun(kind: TrainingKind, platform: Platform): Promise<string> 
 
 /** Settings of the file, else of the resumed run, with those of --set. */
 async function configSource(
-  kind: TrainingKind,
+  kind: TrainingName,
   { config: file, set = [], resume }: TrainOptions,
   platform: Platform,
 ): Promise<{ readonly source: (before: unknown) => unknown; readonly name: string }> {
@@ -87,7 +87,7 @@ async function configSource(
 }
 
 /** A config file without its kind, which a run's own config.json has. */
-async function readConfig(kind: TrainingKind, file: string, platform: Platform): Promise<unknown> {
+async function readConfig(kind: TrainingName, file: string, platform: Platform): Promise<unknown> {
   const json = await readJson(await platform.openFile(file));
   if (typeof json !== "object" || json === null || !("kind" in json)) return json;
   const { kind: of, ...config } = json;

@@ -18,13 +18,16 @@ export interface TrainModelOptions extends Pick<TrainOptions, "run" | "resume" |
   readonly platform?: Platform | undefined;
 }
 
+/** A kind of training: "autoencoder", "clip", "diffusion", or one of your own. */
+// biome-ignore lint/suspicious/noExplicitAny: each kind has settings of its own
+export type TrainingKind = string | TaskKind<any>;
+
 /**
- * Trains one kind of model ("autoencoder", "clip", "diffusion", or one of your own) on this machine's
- * CPU and yields after each step; see `train`. `config` is JSON, or a function that makes it of the settings that
- * a resumed run has.
+ * Trains one kind of model on this machine's CPU and yields after each step; see `train`. `config` is
+ * JSON, or a function that makes it of the settings that a resumed run has.
  */
 export function trainModel(
-  kind: string | AnyKind,
+  kind: TrainingKind,
   config: unknown,
   options: TrainModelOptions,
 ): AsyncGenerator<TrainStep, void, void> {
@@ -33,20 +36,17 @@ export function trainModel(
 
 /** Writes the model that a run has trained so far into its folder `model`; returns that path. */
 export function exportTrained(
-  kind: string | AnyKind,
+  kind: TrainingKind,
   options: Omit<TrainModelOptions, "resume" | "configName">,
 ): Promise<string> {
   return exportRun(kindOf(kind), onThisMachine(options));
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: each kind has settings of its own
-type AnyKind = TaskKind<any>;
-
-function kindOf(name: string | AnyKind): AnyKind {
-  if (typeof name !== "string") return name;
-  const kind = Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
-  check(kind !== undefined, "bad-argument", unknownName("training", name, Object.keys(KINDS)));
-  return kind;
+function kindOf(kind: TrainingKind): Exclude<TrainingKind, string> {
+  if (typeof kind !== "string") return kind;
+  const known = Object.hasOwn(KINDS, kind) ? KINDS[kind] : undefined;
+  check(known !== undefined, "bad-argument", unknownName("training", kind, Object.keys(KINDS)));
+  return known;
 }
 
 function onThisMachine({
