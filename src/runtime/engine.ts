@@ -65,7 +65,9 @@ async function loadProgram(
     weight: place,
   });
   const used = [...graph.params.keys()].map((name) => weights.get(name)!);
-  const spec = sessionSpec(setup, encodeModel(onnx), await blobs(), waiting(setup, used));
+  const spec = sessionSpec(setup, encodeModel(onnx), await blobs(), {
+    config: waiting(setup, used),
+  });
   const { session } = await explained(label, setup.name, () =>
     unchanged(used, () =>
       setup.cache

@@ -30,6 +30,8 @@ export interface SessionSpec {
   readonly optimization: "disabled" | "basic" | "all";
   /** Session configuration entries, "session.xyz" -> value. */
   readonly config: Readonly<Record<string, string>>;
+  /** Whether the engine holds on to memory that it has used; by default it does. */
+  readonly arena?: boolean;
   /** Writes the optimised graph here while loading. */
   readonly saveTo: string | undefined;
   /** Write a profile when the session is released. */

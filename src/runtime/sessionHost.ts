@@ -41,6 +41,7 @@ function sessionOptions(spec: SessionSpec): Ort.InferenceSession.SessionOptions 
     // decode would take 2.2 GB instead of 1.4, training a UNet of 11 million parameters 1.4 instead
     // of 1.0, and no run is faster for it.
     enableMemPattern: false,
+    enableCpuMemArena: spec.arena ?? true,
     ...(spec.threads === undefined ? {} : { intraOpNumThreads: spec.threads }),
     ...(spec.saveTo === undefined ? {} : { optimizedModelFilePath: spec.saveTo }),
     ...(spec.profile === undefined

@@ -69,6 +69,11 @@ export interface ProgramOptions {
   readonly gradients?: ReadonlyMap<string, Value>;
   /** All other weights: constants of the program. */
   readonly frozen?: StoredTensors;
+  /**
+   * Lets go of each result after its last use, for gradients in an order that allows it: takes a half
+   * to a third of the memory and about as long. Default: false.
+   */
+  readonly leastMemory?: boolean;
 }
 
 /** An engine's ability to train. */

@@ -14,7 +14,7 @@ import {
   type KnownStore,
   type TrainingContext,
 } from "./parameterStore.js";
-import type { Binding, StoreBindings } from "./protocol.js";
+import type { Binding, SessionSpec, StoreBindings } from "./protocol.js";
 import type { DeviceSetup, TrainingSetup } from "./setup.js";
 import type {
   ParameterStore,
@@ -26,12 +26,19 @@ import { blobBuffers, placeWeights, sessionSpec, unchanged } from "./weights.js"
 import { bindingsOf, unwired, wireInputs, wireShapes } from "./wire.js";
 
 /**
- * Settings of training sessions. Equal subexpressions stay apart: what is computed twice there was
- * to be forgotten in between.
+ * An optimizer that training does without: what is computed twice there was to be forgotten in
+ * between.
  */
-const CONFIG = {
-  "optimization.disable_specified_optimizers": "CommonSubexpressionElimination",
-};
+const KEPT_APART = "CommonSubexpressionElimination";
+
+/** The engine takes outputs in the order of the identities that end in them. */
+const ORDERED = "EliminateIdentity";
+
+function settings(leastMemory: boolean): Pick<SessionSpec, "config" | "arena"> {
+  const disabled = leastMemory ? [KEPT_APART, ORDERED] : [KEPT_APART];
+  const config = { "optimization.disable_specified_optimizers": disabled.join(";") };
+  return { config, arena: !leastMemory };
+}
 
 const SMALLER = "Try a smaller batch or picture, or to recompute activations.";
 
@@ -65,7 +72,7 @@ interface Owner extends KnownParameter {
 async function loadProgram(
   context: TrainingContext,
   outputs: Readonly<Record<string, Value>>,
-  { label, stores, gradients = new Map(), frozen = new Map() }: ProgramOptions,
+  { label, stores, gradients = new Map(), frozen = new Map(), leastMemory = false }: ProgramOptions,
 ): Promise<TrainingProgram> {
   const { client, setup, training } = context;
   const owners = ownersOf(context, label, stores);
@@ -85,7 +92,7 @@ async function loadProgram(
     },
     isGradient: (output) => !Object.hasOwn(outputs, output),
   });
-  const spec = sessionSpec(setup, encodeModel(onnx), await blobs(), CONFIG);
+  const spec = sessionSpec(setup, encodeModel(onnx), await blobs(), settings(leastMemory));
   const bound = [...graph.params.keys()].filter((name) => owners.has(name));
   const bindings: StoreBindings = {
     weights: bound.map((name) => bindingOf(owners, name, name)),

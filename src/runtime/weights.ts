@@ -62,7 +62,7 @@ export function sessionSpec(
   setup: DeviceSetup,
   model: Uint8Array<ArrayBuffer>,
   blobs: readonly WeightBlob[],
-  config: SessionSpec["config"] = {},
+  { config, ...more }: Partial<SessionSpec> = {},
 ): SessionSpec {
   return {
     model,
@@ -73,6 +73,7 @@ export function sessionSpec(
     config: { ...(setup.mapsFiles ? FILES_FROM_ROOT : {}), ...setup.config, ...config },
     saveTo: undefined,
     profile: undefined,
+    ...more,
   };
 }
 

@@ -3,6 +3,7 @@ import { productsAndSums, residualSums } from "../graph/checkpoints.js";
 import { graphOf } from "../graph/graph.js";
 import { peakActivationBytes } from "../graph/liveness.js";
 import type { Value } from "../graph/value.js";
+import type { ProgramOptions } from "../runtime/training.js";
 import { full } from "../tensor/tensor.js";
 import type { ConfigSchema } from "./config.js";
 import { gradientsOf } from "./learner.js";
@@ -32,7 +33,10 @@ const ROOM = 0.7;
 
 /** Writes gradients, keeping as much of the forward pass as was decided. */
 export interface GradientPlan {
-  gradients(loss: Value, names: readonly string[]): ReadonlyMap<string, Value>;
+  gradients(
+    loss: Value,
+    names: readonly string[],
+  ): Required<Pick<ProgramOptions, "gradients" | "leastMemory">>;
   /** The decision as part of a checkpoint, so that a run that resumes works out the same numbers. */
   save(): TaskState;
   restore(state: TaskState): Promise<void>;
@@ -49,16 +53,18 @@ export function gradientPlan(
   freeBytes: () => number | undefined,
 ): GradientPlan {
   let level = recompute === "auto" ? undefined : recompute ? LEVELS.length - 1 : 0;
-  const at = (loss: Value, names: readonly string[], which: number) =>
-    gradientsOf(loss, names, LEVELS[which]!(loss));
+  const at = (loss: Value, names: readonly string[], which: number) => ({
+    gradients: gradientsOf(loss, names, LEVELS[which]!(loss)),
+    leastMemory: which > 0,
+  });
   return {
     gradients(loss, names) {
       if (level !== undefined) return at(loss, names, level);
       const room = ROOM * (freeBytes() ?? Number.POSITIVE_INFINITY);
       for (level = 0; level < LEVELS.length - 1; level++) {
-        const gradients = at(loss, names, level);
-        const graph = graphOf({ loss, ...Object.fromEntries(gradients) });
-        if (peakActivationBytes(graph, {}) <= room) return gradients;
+        const backward = at(loss, names, level);
+        const graph = graphOf({ loss, ...Object.fromEntries(backward.gradients) });
+        if (peakActivationBytes(graph, {}) <= room) return backward;
       }
       return at(loss, names, level);
     },
