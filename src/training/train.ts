@@ -1,5 +1,5 @@
 import type { Engine } from "../runtime/engine.js";
-import { throwIfAborted } from "../util/errors.js";
+import { check, throwIfAborted } from "../util/errors.js";
 import { type ResolvedConfig, type RunConfig, resolveConfig } from "./config.js";
 import type { MakeCanvas } from "./run/canvas.js";
 import { checkpointState } from "./run/checkpoint.js";
@@ -75,7 +75,10 @@ export async function* train<C extends RunConfig>(
   if (!loop.isDone()) throwIfAborted(signal);
 }
 
-/** Writes the model that a run has trained so far, as its last checkpoint has it; returns its folder. */
+/**
+ * Writes the model that a run has trained so far, as its last checkpoint has it; returns its folder.
+ * Throws "not-found" before the first checkpoint.
+ */
 export async function exportRun<C extends RunConfig>(
   kind: TaskKind<C>,
   { run: path, context, startEngine }: Pick<TrainOptions, "run" | "context" | "startEngine">,
@@ -83,6 +86,11 @@ export async function exportRun<C extends RunConfig>(
   const { platform, notice } = context;
   const unchanged = (json: unknown): ResolvedConfig<C> => resolveConfig(kind.schema, json, path);
   await using run = await reopenRun(kind, unchanged, { platform, path, notice });
+  check(
+    run.checkpoint !== undefined,
+    "not-found",
+    `${path} has no checkpoint yet, so there is no trained model to write. Go on with --resume ${path}.`,
+  );
   await using engine = startEngine(run.config);
   await using task = await openTask(kind, run, { ...context, engine });
   return await exportModel(task, run.path, platform.files);

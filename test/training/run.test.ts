@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { hostname, tmpdir } from "node:os";
@@ -404,6 +405,16 @@ describe("a resumed run", () => {
     expect(error.message).toContain("Changed: size: from 16 to 17.");
   });
 
+  test.each([
+    ["[]", "expected an object { ... }, got []."],
+    ["{}", 'the key "kind" is missing, which says what is trained. Put it back.'],
+  ])("whose config is %s is refused", async (text, problem) => {
+    const run = await stoppedRun();
+    writeFileSync(`${run}/config.json`, text);
+    const error = await refusal(trained(run, SMALL, { resume: true }));
+    expect(error.message).toBe(`${run}/config.json: ${problem}`);
+  });
+
   test("cannot end before where it is", async () => {
     const run = await stoppedRun();
     const error = await refusal(trained(run, { ...SMALL, steps: 2 }, { resume: true }));
@@ -420,6 +431,45 @@ describe("a resumed run", () => {
     expect(steps.map(({ step }) => step)).toEqual([7, 8]);
     expect(told[0]).toMatch(/step-000008 is damaged and is left out .*expected \d+ bytes, got 3/);
     expect(outcome(run)).toEqual(whole);
+  });
+
+  test.each([
+    ["state.json", '{"format":1,"step":8}', /step-000008 is damaged and is left out .*in "files"/],
+    [
+      "momentum.safetensors",
+      "",
+      /step-000008 is damaged: momentum.safetensors cannot be read\. Remove/,
+    ],
+  ])("tells of a %s that makes no sense", async (file, text, expected) => {
+    const run = freshRun();
+    await trained(run, SMALL);
+    const path = `${run}/checkpoints/step-000008/${file}`;
+    writeFileSync(path, text.padEnd(file === "state.json" ? 0 : statSync(path).size));
+    const told: string[] = [];
+    const again = trained(run, SMALL, { resume: true, notice: (m) => void told.push(m) });
+    const error = await again.then(
+      () => undefined,
+      (reason: Error) => reason.message,
+    );
+    expect(error ?? told[0]).toMatch(expected);
+  });
+
+  test("whose checkpoints are all damaged is refused, and keeps what it has", async () => {
+    const run = freshRun();
+    await trained(run, SMALL);
+    for (const name of readdirSync(`${run}/checkpoints`)) {
+      writeFileSync(`${run}/checkpoints/${name}/state.json`, "{");
+    }
+    const before = outcome(run);
+    const error = await refusal(trained(run, SMALL, { resume: true }));
+    expect(error.message).toBe(
+      `${run}: no checkpoint is whole. Begin a new run, or remove ${run}/checkpoints to begin this one again.`,
+    );
+    expect(outcome(run)).toEqual(before);
+    rmSync(`${run}/checkpoints`, { recursive: true });
+    const unborn = await refusal(exportRun(FIT, fitOptions(run)));
+    expect(unborn.message).toMatch(/has no checkpoint yet, so there is no trained model to write/);
+    expect(await trained(run, SMALL, { resume: true })).toHaveLength(8);
   });
 
   test("of another kind is refused", async () => {

@@ -101,7 +101,10 @@ export async function checkpointSteps(files: Files, run: string): Promise<number
   return steps.sort((a, b) => a - b);
 }
 
-/** The last checkpoint that is whole. `notice` is told of those that are not. */
+/**
+ * The last checkpoint that is whole, or undefined where there is none at all. `notice` is told of
+ * those that are not; throws "bad-file" when none is.
+ */
 export async function lastCheckpoint(
   platform: Platform,
   run: string,
@@ -117,6 +120,11 @@ export async function lastCheckpoint(
       notice(`${path} is damaged and is left out (${error.message})`);
     }
   }
+  check(
+    steps.length === 0,
+    "bad-file",
+    `${run}: no checkpoint is whole. Begin a new run, or remove ${run}/${CHECKPOINTS} to begin this one again.`,
+  );
   return undefined;
 }
 
@@ -126,6 +134,11 @@ async function readInfo(platform: Platform, path: string): Promise<CheckpointInf
     info?.format === 1 && stepName(info.step) === path.split("/").at(-1),
     "bad-file",
     `${path}/${INFO}: expected the state of a checkpoint, format 1, got format ${info?.format}.`,
+  );
+  check(
+    typeof info.files === "object" && info.files !== null && Object.keys(info.files).length > 0,
+    "bad-file",
+    `${path}/${INFO}: expected the names and bytes of its files in "files".`,
   );
   for (const [file, bytes] of Object.entries(info.files)) {
     const size = (await platform.files.stat(`${path}/${file}`))?.size;
@@ -141,10 +154,16 @@ async function readInfo(platform: Platform, path: string): Promise<CheckpointInf
 /** The tensors of a checkpoint, each file read when it is asked for. */
 export function checkpointState(platform: Platform, { path, info }: Checkpoint): TaskState {
   const read = (file: string) => async () => {
-    const { tensors } = await readSafetensors(await platform.openFile(`${path}/${file}`));
-    const values = new Map<string, Tensor>();
-    for (const [name, stored] of tensors) values.set(name, await readTensor(stored));
-    return values;
+    try {
+      const { tensors } = await readSafetensors(await platform.openFile(`${path}/${file}`));
+      const values = new Map<string, Tensor>();
+      for (const [name, stored] of tensors) values.set(name, await readTensor(stored));
+      return values;
+    } catch (cause) {
+      if (!(cause instanceof TintypeError)) throw cause;
+      const message = `${path} is damaged: ${file} cannot be read. Remove ${path} to go on from the checkpoint before it.`;
+      throw new TintypeError(cause.code, message, { cause });
+    }
   };
   const files = Object.keys(info.files);
   return Object.fromEntries(files.map((file) => [file.replace(/\.safetensors$/, ""), read(file)]));

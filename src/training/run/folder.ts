@@ -5,6 +5,7 @@ import { readJson } from "../../util/bytes.js";
 import { check, TintypeError } from "../../util/errors.js";
 import { VERSION } from "../../util/version.js";
 import { type ResolvedConfig, type RunConfig, resolveConfig } from "../config.js";
+import { showValue } from "../schemaProblems.js";
 import type { TaskKind } from "../task.js";
 import { changesBetween, mayChange, showChange } from "./changes.js";
 import {
@@ -114,12 +115,18 @@ export async function readRunConfig(
 ): Promise<{ readonly kind: unknown; readonly config: unknown }> {
   await requireRun(platform, path);
   const json = await readJson(await platform.openFile(`${path}/${CONFIG}`));
+  const where = `${path}/${CONFIG}`;
   check(
-    typeof json === "object" && json !== null,
+    typeof json === "object" && json !== null && !Array.isArray(json),
     "bad-file",
-    `${path}/${CONFIG}: expected an object { ... }.`,
+    `${where}: expected an object { ... }, got ${showValue(json)}.`,
   );
   const { kind, ...config } = json as { readonly kind?: unknown };
+  check(
+    typeof kind === "string",
+    "bad-file",
+    `${where}: the key "kind" is missing, which says what is trained. Put it back.`,
+  );
   return { kind, config };
 }
 
