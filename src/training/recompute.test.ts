@@ -29,9 +29,22 @@ test("auto keeps what fits in the free memory", () => {
   expect(peak("auto", undefined)).toBe(all);
   expect(peak("auto", 10 * all)).toBe(all);
   expect(peak("auto", least)).toBe(least);
-  const between = peak("auto", all);
+  expect(peak("auto", 2.6 * all)).toBe(all);
+  const between = peak("auto", 1.5 * all);
   expect(between).toBeGreaterThan(least);
   expect(between).toBeLessThan(all);
+});
+
+test("lets go of what was used before it works anything out twice", () => {
+  const loss = deep();
+  const names = [...graphOf({ loss }).params.keys()];
+  const leastMemory = (recompute: Recompute, free: number): boolean =>
+    gradientPlan(recompute, () => free).gradients(loss, names).leastMemory;
+  const all = peak(false, undefined);
+  expect(leastMemory("auto", 10 * all)).toBe(false);
+  expect(leastMemory("auto", 2.6 * all)).toBe(true);
+  expect(leastMemory(true, 10 * all)).toBe(true);
+  expect(leastMemory(false, 1)).toBe(false);
 });
 
 test("a run that resumes keeps to what was decided, whatever memory is free then", async () => {

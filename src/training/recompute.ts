@@ -21,15 +21,24 @@ export const recomputeSchema: ConfigSchema<Recompute> = v.optional(
  */
 export type Recompute = boolean | "auto";
 
-/** What is kept of the forward pass, from everything to the least. */
-const LEVELS: readonly ((loss: Value) => ReadonlySet<Value> | undefined)[] = [
-  () => undefined,
-  productsAndSums,
-  residualSums,
-];
+/** One way of a backward pass. */
+interface Level {
+  /** What it takes from the forward pass; undefined: everything. */
+  readonly keep: (loss: Value) => ReadonlySet<Value> | undefined;
+  readonly leastMemory: boolean;
+  /** What a process grew by, over the prediction: the most that was measured. */
+  readonly slack: number;
+}
 
-/** Share of the free memory that activations may take; the engine needs some beside them. */
-const ROOM = 0.7;
+const everything = (): undefined => undefined;
+
+/** From the fastest to the one that takes least memory (bench/trainingMemory.ts). */
+const LEVELS: readonly Level[] = [
+  { keep: everything, leastMemory: false, slack: 3 },
+  { keep: everything, leastMemory: true, slack: 2.5 },
+  { keep: productsAndSums, leastMemory: true, slack: 2.5 },
+  { keep: residualSums, leastMemory: true, slack: 2.5 },
+];
 
 /** Writes gradients, keeping as much of the forward pass as was decided. */
 export interface GradientPlan {
@@ -45,26 +54,26 @@ export interface GradientPlan {
 const FILE = "recompute";
 
 /**
- * Decides for "auto" at the first loss: the most that fits in the free memory, by prediction from
- * the graph. `freeBytes` is undefined where nobody knows.
+ * Decides for "auto" at the first loss: the fastest that fits in the free memory, by prediction from
+ * the graph and what engines were measured to take beside it. `freeBytes` is undefined where nobody knows.
  */
 export function gradientPlan(
   recompute: Recompute,
   freeBytes: () => number | undefined,
 ): GradientPlan {
   let level = recompute === "auto" ? undefined : recompute ? LEVELS.length - 1 : 0;
-  const at = (loss: Value, names: readonly string[], which: number) => ({
-    gradients: gradientsOf(loss, names, LEVELS[which]!(loss)),
-    leastMemory: which > 0,
-  });
+  const at = (loss: Value, names: readonly string[], which: number) => {
+    const { keep, leastMemory } = LEVELS[which]!;
+    return { gradients: gradientsOf(loss, names, keep(loss)), leastMemory };
+  };
   return {
     gradients(loss, names) {
       if (level !== undefined) return at(loss, names, level);
-      const room = ROOM * (freeBytes() ?? Number.POSITIVE_INFINITY);
+      const room = freeBytes() ?? Number.POSITIVE_INFINITY;
       for (level = 0; level < LEVELS.length - 1; level++) {
         const backward = at(loss, names, level);
         const graph = graphOf({ loss, ...Object.fromEntries(backward.gradients) });
-        if (peakActivationBytes(graph, {}) <= room) return backward;
+        if (LEVELS[level]!.slack * peakActivationBytes(graph, {}) <= room) return backward;
       }
       return at(loss, names, level);
     },
