@@ -81,6 +81,17 @@ describe("training", () => {
     expect(new Set(Object.values(parts.exp_avg_sq!).flat())).toEqual(new Set([0]));
   });
 
+  test("least memory changes no number", async () => {
+    const { program, store, loss, gradients } = await train(on);
+    const fast = await program.run(batchOf(0));
+    const { gradientNorm } = await store.update({ step: 0, learningRate: 0 });
+    const options = { label: "net", stores: [store], gradients, leastMemory: true };
+    await using least = await on.training.program({ loss }, options);
+    expect([...(await least.run(batchOf(0))).loss!.data]).toEqual([...fast.loss!.data]);
+    const again = await store.update({ step: 1, learningRate: 0 });
+    expect(again.gradientNorm).toBe(gradientNorm);
+  });
+
   test("a weight may be an output and its own gradient", async () => {
     const data = Float32Array.of(1, -2, 3);
     await using store = await on.training.store([{ name: "w", shape: [3], data }], {
