@@ -17,8 +17,15 @@ export type Context2D = Pick<
   | "moveTo"
   | "lineTo"
   | "stroke"
-  | "getImageData"
->;
+> & {
+  /** RGBA, row by row. */
+  getImageData(
+    x: number,
+    y: number,
+    width: number,
+    height: number,
+  ): { readonly data: Uint8ClampedArray };
+};
 
 /** Makes a canvas of this size in pixels. */
 export type MakeCanvas = (width: number, height: number) => Context2D;
