@@ -70,8 +70,8 @@ export interface ProgramOptions {
   /** All other weights: constants of the program. */
   readonly frozen?: StoredTensors;
   /**
-   * Lets go of each result after its last use, for gradients in an order that allows it: takes a half
-   * to a third of the memory and about as long. Default: false.
+   * Lets go of each result after its last use, for gradients in an order that allows it: takes two
+   * thirds to a third of the memory and about as long. Default: false.
    */
   readonly leastMemory?: boolean;
 }
