@@ -3,7 +3,7 @@
  * same threads, one at a time, taking turns. Prints samples a second and their ratio, and writes
  * bench/results/training.json.
  * Run: npx tsx bench/training.ts [--python PYTHON] [--config bench/training.json] [--rounds 10]
- *      [--model diffusion|autoencoder] [--threads N]
+ *      [--model diffusion|autoencoder] [--threads N] [--spinning]
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -25,6 +25,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "10" },
     model: { type: "string" },
     threads: { type: "string", default: `${cpus().length}` },
+    spinning: { type: "boolean", default: false },
   },
 });
 const [rounds, threads] = [Number(values.rounds), Number(values.threads)];
@@ -37,7 +38,8 @@ type Samples = Record<string, number[]>;
 async function measure(model: "diffusion" | "autoencoder"): Promise<Record<string, unknown>> {
   const workers: BenchWorker[] = [trainingWorker()];
   if (values.python !== undefined) workers.push(torchTrainingWorker(values.python));
-  const request = { do: "load", model, threads, config: values.config, python: pythonBench(bench) };
+  const { config, spinning } = values;
+  const request = { do: "load", model, threads, spinning, config, python: pythonBench(bench) };
   const samples: Samples = {};
   const memory: Record<string, number> = {};
   for (const worker of workers) {
@@ -79,5 +81,5 @@ for (const model of models) {
 mkdirSync(resolve(import.meta.dirname, "results"), { recursive: true });
 writeFileSync(
   resolve(import.meta.dirname, "results/training.json"),
-  `${JSON.stringify({ machine: machine(), threads, rounds, results }, null, 2)}\n`,
+  `${JSON.stringify({ machine: machine(), threads, spinning: values.spinning, rounds, results }, null, 2)}\n`,
 );

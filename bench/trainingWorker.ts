@@ -22,6 +22,8 @@ interface Request {
   readonly model: "diffusion" | "autoencoder";
   readonly config: string;
   readonly threads: number;
+  /** Whether idle threads wait by spinning: a setting of trainings, off by default. */
+  readonly spinning: boolean;
 }
 
 /** Takes one step of training. */
@@ -36,17 +38,22 @@ const settings = {
   ema: null,
 } as const;
 
-const engineOf = (threads: number) =>
-  nodeEngine({ platform: nodePlatform(), device: "cpu", threads: threads || undefined }).training;
+const engineOf = ({ threads, spinning }: Pick<Request, "threads" | "spinning">) =>
+  nodeEngine({
+    platform: nodePlatform(),
+    device: "cpu",
+    threads: threads || undefined,
+    spinning,
+  }).training;
 
 async function diffusion(
   { batchSize, unet, text }: DiffusionBench,
-  threads: number,
+  engine: Pick<Request, "threads" | "spinning">,
 ): Promise<Step> {
   const side = unet.sampleSize;
   const trainer = await diffusionTrainer(
     { ...settings, minSnr: null, text: { train: true, rate: 1 }, recompute: false },
-    engineOf(threads),
+    engineOf(engine),
     {
       unet: {
         config: unet,
@@ -82,11 +89,11 @@ function ids(batch: number, count: number, vocabulary: number): Tensor {
 
 async function autoencoder(
   { batchSize, side, vae }: AutoencoderBench,
-  threads: number,
+  engine: Pick<Request, "threads" | "spinning">,
 ): Promise<Step> {
   const trainer = await autoencoderTrainer(
     { ...settings, recompute: false, loss: { pixel: "l1", kl: 1e-6, reduction: "mean" } as never },
-    engineOf(threads),
+    engineOf(engine),
     { model: vae, weights: initialWeights(vaeParameters(vae).values(), 0) },
   );
   const images = noise.randn([batchSize, 3, side, side]);
@@ -114,8 +121,8 @@ async function answer(request: Request): Promise<number> {
     return await seconds(async () => {
       step =
         request.model === "diffusion"
-          ? await diffusion(bench.diffusion, request.threads)
-          : await autoencoder(bench.autoencoder, request.threads);
+          ? await diffusion(bench.diffusion, request)
+          : await autoencoder(bench.autoencoder, request);
     });
   }
   if (request.do === "step") return await seconds(() => step!(steps++));
