@@ -8,8 +8,8 @@ import { readJson } from "../../util/bytes.js";
 import { check, TintypeError } from "../../util/errors.js";
 import { VERSION } from "../../util/version.js";
 import { readPart, type TaskState } from "../task.js";
-import { CHECKPOINTS, PLOTS, SAMPLES, stepName, stepOf } from "./layout.js";
-import { removeWholeFolder, replaceFolder } from "./replaceFolder.js";
+import { CHECKPOINTS, MODEL, PLOTS, SAMPLES, stepName, stepOf } from "./layout.js";
+import { removeWholeFolder, replaceFolder, settleFolder } from "./replaceFolder.js";
 
 /** What `state.json` of a checkpoint says. */
 export interface CheckpointInfo {
@@ -182,8 +182,9 @@ export async function pruneCheckpoints(
   }
 }
 
-/** Removes what a process that was killed had not finished. */
+/** Removes what a process that was killed had not finished; a model that it had moved aside comes back. */
 export async function removeUnfinished(files: Files, run: string): Promise<void> {
+  await settleFolder(files, run, MODEL);
   const folder = `${run}/${CHECKPOINTS}`;
   for (const name of await files.list(folder)) {
     if (UNFINISHED.test(name)) await files.removeFolder(`${folder}/${name}`);
