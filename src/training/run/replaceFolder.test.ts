@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -99,6 +107,18 @@ describe("a folder whose replacement dies at any change to the disk", () => {
     expect(await told(`${parent}/m`)).toEqual(["before", "before"]);
     expect(readdirSync(parent)).toEqual(["m"]);
   });
+});
+
+test("what was left beside a folder is no hindrance to the next replacement", async () => {
+  await replace(platform.files, "before");
+  for (const left of [".m.old", ".m.new"]) {
+    mkdirSync(`${parent}/${left}`);
+    writeFileSync(`${parent}/${left}/stale.bin`, "");
+  }
+  await replace(platform.files, "after");
+  expect(await told(`${parent}/m`)).toEqual(["after", "after"]);
+  expect(readdirSync(`${parent}/m`)).toEqual(PARTS);
+  expect(readdirSync(parent)).toEqual(["m"]);
 });
 
 test("a folder stays where the new one cannot take its place", async () => {
