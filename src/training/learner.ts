@@ -5,14 +5,15 @@ import type { Value } from "../graph/value.js";
 import type { ParamDeclaration } from "../nn/params.js";
 import { learningRateAt } from "../optim/index.js";
 import type { ParameterSpec, ParameterStore, StoreOptions } from "../runtime/training.js";
-import type { Tensor } from "../tensor/tensor.js";
-import { check, invariant } from "../util/errors.js";
+import { invariant } from "../util/errors.js";
 import { type LearningConfig, type RunConfig, scheduleOf } from "./config.js";
 import type { Weights } from "./weights.js";
 
 /*
- * What the trainers have in common: parameters in a store, gradients, updates, programs.
+ * How parameters learn, which the trainers have in common: a store of them, gradients, updates.
  */
+
+export { scalar } from "./programs.js";
 
 /** Parameters to train, from their declarations and where they start. `rate` is times the learning rate. */
 export function parameterSpecs(
@@ -76,49 +77,4 @@ export function gradientsOf(
 /** The parameters as they are to be used: averaged, where the store keeps an average. */
 export function learned(store: ParameterStore): Promise<Weights> {
   return store.read(store.parts.includes("ema") ? "ema" : "params");
-}
-
-/** The number in a scalar output. */
-export function scalar(value: Tensor | undefined): number {
-  invariant(value?.data.length === 1, "an output is no scalar");
-  return value.data[0]!;
-}
-
-/** Programs by the shape of their batch, each made when a batch first has that shape. */
-export function byShape<P extends AsyncDisposable>(
-  make: (shape: readonly number[]) => Promise<P>,
-): { get(shape: readonly number[]): Promise<P> } & AsyncDisposable {
-  const programs = new Map<string, Promise<P>>();
-  return {
-    get(shape) {
-      const known = programs.get(`${shape}`) ?? make(shape);
-      programs.set(`${shape}`, known);
-      return known;
-    },
-    async [Symbol.asyncDispose]() {
-      for (const made of programs.values()) {
-        const program = await made.catch(() => undefined); // whoever asked for it was told
-        await program?.[Symbol.asyncDispose]();
-      }
-    },
-  };
-}
-
-/** PSNR in dB of a mean squared error, for values in [-1,1]. */
-export function psnr(mse: number): number {
-  return 10 * Math.log10(4 / mse);
-}
-
-/** Throws "bad-argument" for pictures that do not divide into latents of factor x factor pixels. */
-export function checkSizes(
-  { sizes }: { readonly sizes: readonly (readonly [width: number, height: number])[] },
-  factor: number,
-): void {
-  const odd = sizes.find(([width, height]) => width % factor !== 0 || height % factor !== 0);
-  check(
-    odd === undefined,
-    "bad-argument",
-    `data: pictures of ${odd?.join("x")} do not divide into latents of ${factor}x${factor} pixels. ` +
-      `Set the data's resolution, crop and multipleOf to multiples of ${factor}.`,
-  );
 }

@@ -8,15 +8,8 @@ import type { Params } from "../../nn/params.js";
 import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runtime/training.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
-import {
-  byShape,
-  parameterSpecs,
-  psnr,
-  scalar,
-  scheduledUpdate,
-  storeOptions,
-  type Updated,
-} from "../learner.js";
+import { parameterSpecs, scheduledUpdate, storeOptions, type Updated } from "../learner.js";
+import { byShape, scalar } from "../programs.js";
 import { type GradientPlan, gradientPlan } from "../recompute.js";
 import { type Savable, savable } from "../savable.js";
 import { vaeParameters, type Weights } from "../weights.js";
@@ -92,6 +85,11 @@ export function autoencoderTrainer(
       ...savable({ model: store, ...(adversary && { [DISCRIMINATOR]: adversary.store }) }, plan),
     };
   });
+}
+
+/** PSNR in dB of a mean squared error, for values in [-1,1]. */
+function psnr(mse: number): number {
+  return 10 * Math.log10(4 / mse);
 }
 
 function numbers(out: Readonly<Record<string, Tensor>>): Record<string, number> {

@@ -5,14 +5,8 @@ import { denseParams } from "../../nn/layers.js";
 import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runtime/training.js";
 import { full, type Tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
-import {
-  byShape,
-  parameterSpecs,
-  scalar,
-  scheduledUpdate,
-  storeOptions,
-  type Updated,
-} from "../learner.js";
+import { parameterSpecs, scheduledUpdate, storeOptions, type Updated } from "../learner.js";
+import { byShape, scalar } from "../programs.js";
 import { type GradientPlan, gradientPlan } from "../recompute.js";
 import { type Savable, savable } from "../savable.js";
 import { clipParameters, type Weights } from "../weights.js";

@@ -3,6 +3,7 @@ export type { DataContext } from "./context.js";
 export { cacheEmbeddings, type EmbeddingCache } from "./embeddings.js";
 export { cacheLatents, type LatentBatch, type LatentCache, type LatentOrder } from "./latents.js";
 export { openData } from "./open.js";
+export { checkSizes } from "./sizes.js";
 export {
   type DataSpec,
   dataSchema,

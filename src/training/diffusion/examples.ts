@@ -8,10 +8,10 @@ import {
   type Batch,
   type BatchSource,
   cacheLatents,
+  checkSizes,
   openData,
   type Stepped,
 } from "../data/index.js";
-import { checkSizes } from "../learner.js";
 import type { TaskContext } from "../task.js";
 import type { DiffusionConfig } from "./config.js";
 import type { DiffusionParts, Network } from "./parts.js";

@@ -13,16 +13,10 @@ import { denseParams } from "../../nn/layers.js";
 import type { ParameterStore, TrainingEngine, TrainingProgram } from "../../runtime/training.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { opening } from "../../util/opening.js";
-import {
-  byShape,
-  parameterSpecs,
-  scalar,
-  scheduledUpdate,
-  storeOptions,
-  type Updated,
-} from "../learner.js";
+import { parameterSpecs, scheduledUpdate, storeOptions, type Updated } from "../learner.js";
 import { posterior, reparameterize } from "../losses.js";
 import { readWeights } from "../pretrained.js";
+import { byShape, scalar } from "../programs.js";
 import { type GradientPlan, gradientPlan } from "../recompute.js";
 import { type Savable, savable } from "../savable.js";
 import { textParameters, under, unetParameters, type Weights } from "../weights.js";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { byShape } from "./learner.js";
+import { byShape } from "./programs.js";
 
 test("a program that could not be made is told of once, and the others are let go", async () => {
   const ended: string[] = [];
