@@ -82,6 +82,8 @@ export interface RunOptions {
   readonly onLoad?: ((part: Part) => void) | undefined;
   /** Told after a part was loaded, and how long that took. */
   readonly onLoaded?: ((part: Part, milliseconds: number) => void) | undefined;
+  /** Where the engine writes, for each part that is freed, what its operators took: PROFILE-PART_date.json. */
+  readonly profile?: string | undefined;
 }
 
 export const DTYPE_CHOICES = ["auto", "fp32", "fp16"] as const;
@@ -179,8 +181,8 @@ function computeType(
   return "f32";
 }
 
-/** Tells of each load before and after it. */
-function timedLoads({ onLoad, onLoaded }: RunOptions): {
+/** Tells of each load before and after it, and has it profiled where that is wished. */
+function timedLoads({ onLoad, onLoaded, profile }: RunOptions): {
   begin(part: Part): void;
   around(engine: Engine): Engine["load"];
 } {
@@ -192,10 +194,13 @@ function timedLoads({ onLoad, onLoaded }: RunOptions): {
     },
     around:
       (engine) =>
-      async (...args) => {
+      async (graph, weights, options) => {
         const loading = part;
         const started = performance.now();
-        const program = await engine.load(...args);
+        const program = await engine.load(graph, weights, {
+          ...options,
+          profile: profile && `${profile}-${loading}`,
+        });
         onLoaded?.(loading, performance.now() - started);
         return program;
       },

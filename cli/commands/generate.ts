@@ -1,11 +1,10 @@
 import type { Command } from "commander";
 import { DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS } from "../../src/pipelines/defaults.js";
-import { DEVICES, type GenerateOptions } from "../generate/options.js";
+import { DEVICES, DTYPES, type GenerateOptions } from "../generate/options.js";
 import { SAMPLER_NAMES, SCHEDULE_NAMES } from "../names.js";
 import { oneOf, pixels, real, seed, whole, words } from "../options.js";
 import type { Terminal } from "../terminal.js";
 
-const DTYPES = ["auto", "fp32", "fp16"] as const;
 const PREDICTIONS = ["auto", "eps", "v"] as const;
 const RNGS = ["cpu", "cuda"] as const;
 const OWN_SIZE = "the model's or the picture's";
@@ -110,7 +109,7 @@ function addMachineOptions(command: Command): void {
   command
     .optionsGroup("The machine:")
     .addOption(oneOf("--device <NAME>", DEVICES.join(", "), DEVICES).default("auto"))
-    .addOption(oneOf("--dtype <NAME>", "compute in auto, fp32, fp16", DTYPES).default("auto"))
+    .addOption(oneOf("--dtype <NAME>", `compute in ${DTYPES.join(", ")}`, DTYPES).default("auto"))
     .addOption(
       whole("--threads <N>", "CPU threads", { min: 1, max: MAX.threads }).default(
         undefined,

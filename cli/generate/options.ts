@@ -1,6 +1,9 @@
 /** Names that --device takes. */
 export const DEVICES = ["auto", "cpu", "webgpu", "cuda", "coreml", "dml", "wasm"] as const;
 
+/** Names that --dtype takes. */
+export const DTYPES = ["auto", "fp32", "fp16"] as const;
+
 /** Options of `tintype generate`, as commander parses them; undefined where not given. */
 export interface GenerateOptions {
   readonly model?: string;
@@ -24,7 +27,7 @@ export interface GenerateOptions {
   readonly mask?: string;
   readonly strength?: number;
   readonly device: (typeof DEVICES)[number];
-  readonly dtype: "auto" | "fp32" | "fp16";
+  readonly dtype: (typeof DTYPES)[number];
   readonly threads?: number;
   readonly lowMemory?: boolean;
   readonly output?: string;

@@ -29,6 +29,8 @@ export interface LoadOptions {
   readonly label: string;
   /** Computes in float32 even where the device would take half precision. */
   readonly fullPrecision?: boolean;
+  /** Writes what each operator took, as ONNX Runtime's profile, to PROFILE_date.json when it is disposed. */
+  readonly profile?: string | undefined;
 }
 
 /** One device with the sessions that live on it. Closing it ends its worker. */
@@ -55,7 +57,7 @@ async function loadProgram(
   setup: DeviceSetup,
   graph: Graph,
   weights: StoredTensors,
-  { label, fullPrecision = false }: LoadOptions,
+  { label, fullPrecision = false, profile }: LoadOptions,
 ): Promise<Program> {
   const { place, blobs } = placeWeights(label, weights, setup.mapsFiles);
   const compute = fullPrecision ? "f32" : setup.compute;
@@ -65,13 +67,14 @@ async function loadProgram(
     weight: place,
   });
   const used = [...graph.params.keys()].map((name) => weights.get(name)!);
-  const spec = sessionSpec(setup, encodeModel(onnx), await blobs(), {
+  const spec = sessionSpec(setup, encodeModel(onnx), setup.cache ? [] : await blobs(), {
     config: waiting(setup, used),
+    profile,
   });
   const { session } = await explained(label, setup.name, () =>
     unchanged(used, () =>
       setup.cache
-        ? setup.cache.load(client, spec, { label, weights: used })
+        ? setup.cache.load(client, spec, { label, weights: used, blobs })
         : client.request({ kind: "load", spec }, blobBuffers(spec)),
     ),
   );
