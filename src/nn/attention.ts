@@ -14,6 +14,14 @@ export interface AttentionOptions {
   readonly names?: readonly [string, string, string, string];
 }
 
+/** What attention looks up: keys and values [B,M,C] of a context. */
+export interface KeysAndValues {
+  readonly k: Value;
+  readonly v: Value;
+}
+
+const NAMES = ["to_q", "to_k", "to_v", "to_out.0"] as const;
+
 /**
  * Multi-head attention of x [B,N,C] to context [B,M,D] -> [B,N,C]. Source: Vaswani et al. 2017;
  * diffusers Attention (to_q, to_k, to_v, to_out.0), transformers CLIPAttention (q_proj, ...).
@@ -22,17 +30,42 @@ export function multiHeadAttention(
   p: Params,
   x: Value,
   context: Value,
-  {
-    heads,
-    qkvBias = false,
-    causal = false,
-    names = ["to_q", "to_k", "to_v", "to_out.0"],
-  }: AttentionOptions,
+  options: AttentionOptions,
 ): Value {
-  const channels = x.shape[2] as number;
-  const q = linear(p.at(names[0]), x, channels, { bias: qkvBias });
-  const k = linear(p.at(names[1]), context, channels, { bias: qkvBias });
-  const v = linear(p.at(names[2]), context, channels, { bias: qkvBias });
+  const q = query(p, x, options);
+  return attendTo(p, q, keysAndValues(p, context, x.shape[2] as number, options), options);
+}
+
+/** The queries of x [B,N,C] -> [B,N,C]. */
+export function query(
+  p: Params,
+  x: Value,
+  { qkvBias = false, names = NAMES }: AttentionOptions,
+): Value {
+  return linear(p.at(names[0]), x, x.shape[2] as number, { bias: qkvBias });
+}
+
+/** The keys and values of context [B,M,D], for attention over `channels`. */
+export function keysAndValues(
+  p: Params,
+  context: Value,
+  channels: number,
+  { qkvBias = false, names = NAMES }: AttentionOptions,
+): KeysAndValues {
+  return {
+    k: linear(p.at(names[1]), context, channels, { bias: qkvBias }),
+    v: linear(p.at(names[2]), context, channels, { bias: qkvBias }),
+  };
+}
+
+/** Attention of queries [B,N,C] to keys and values that are there already -> [B,N,C]. */
+export function attendTo(
+  p: Params,
+  q: Value,
+  { k, v }: KeysAndValues,
+  { heads, causal = false, names = NAMES }: AttentionOptions,
+): Value {
+  const channels = q.shape[2] as number;
   const mixed = attention(q, k, v, { heads, scale: (channels / heads) ** -0.5, causal });
   return linear(p.at(names[3]), mixed, channels);
 }

@@ -23,18 +23,28 @@ export interface UNetHooks {
   /** Added to the skip connections, conv_in's first, and to the middle (ControlNet, T2I-Adapter). */
   readonly residuals?: { readonly skips: readonly Value[]; readonly middle: Value };
   /** Around every attention layer (IP-Adapter, token merging). */
-  readonly attention?: AttentionHook;
-  /** After every ResNet block with its transformer, by its path (motion modules, feature reuse). */
+  readonly attention?: AttentionHook | undefined;
+  /** After every ResNet block with its transformer, by its path (motion modules). */
   readonly block?: (path: string, h: Value) => Value;
   /** Added to the time embedding [B,4*blockOutChannels[0]] (class, size, noise level). */
   readonly embedding?: (p: Params) => Value;
 }
 
+/** What every layer of the UNet is told. */
 interface Context {
   readonly config: UNetConfig;
+  /** Time embedding [B,4*blockOutChannels[0]]. */
   readonly temb: Value;
   readonly text: Value;
   readonly hooks: UNetHooks;
+}
+
+/** What goes from the way down to the way up. */
+export interface ShallowFeatures {
+  /** Time embedding [B,4*blockOutChannels[0]]. */
+  readonly temb: Value;
+  /** The first skip connections, conv_in's first. */
+  readonly skips: readonly Value[];
 }
 
 /**
@@ -44,28 +54,70 @@ interface Context {
 export function unet(
   p: Params,
   config: UNetConfig,
-  { x, t, context }: UNetInputs,
+  inputs: UNetInputs,
   hooks: UNetHooks = {},
 ): Value {
-  const { blocks, blockOutChannels } = config;
-  const c: Context = { config, temb: timeEmbedding(p, config, t, hooks), text: context, hooks };
+  const branch = 0; // the parts make the same whole wherever it is cut
+  const shallow = shallowDown(p, config, inputs, branch, hooks);
+  const { context } = inputs;
+  const features = deep(p, config, { ...shallow, context }, branch, hooks);
+  return shallowUp(p, config, { ...shallow, features, context }, branch, hooks);
+}
 
-  let h = conv2d(p.at("conv_in"), x, blockOutChannels[0]!, 3);
-  let skips: Value[] = [h];
-  blocks.forEach((_, level) => {
-    h = downBlock(p.at("down_blocks").at(level), c, level, h, skips);
-  });
+/*
+ * The UNet in three parts, cut at one of its skip connections: the way down to skip `branch`, all that
+ * is deeper, and the way up from there. What is deep changes little from one step to the next (Ma et
+ * al. 2023, DeepCache), and is most of the work.
+ */
 
-  h = middleBlock(p.at("mid_block"), c, h);
-  if (hooks.residuals) {
-    const { skips: extra, middle } = hooks.residuals;
-    h = op.add(h, middle);
-    skips = skips.map((skip, i) => op.add(skip, extra[i]!));
-  }
+/** The way down, as far as skip connection `branch`, counted from conv_in's, 0. */
+export function shallowDown(
+  p: Params,
+  config: UNetConfig,
+  { x, t, context }: UNetInputs,
+  branch: number,
+  hooks: UNetHooks = {},
+): ShallowFeatures {
+  const temb = timeEmbedding(p, config, t, hooks);
+  const first = conv2d(p.at("conv_in"), x, config.blockOutChannels[0]!, 3);
+  const c: Context = { config, temb, text: context, hooks };
+  return { temb, skips: [first, ...down(p, c, first, 1, branch + 1)] };
+}
 
-  [...blocks.keys()].reverse().forEach((level, i) => {
-    h = upBlock(p.at("up_blocks").at(i), c, level, h, skips);
-  });
+/**
+ * What lies deeper than skip connection `branch`: from the last of `skips` to what the way up joins
+ * with it.
+ */
+export function deep(
+  p: Params,
+  config: UNetConfig,
+  { temb, skips, context }: ShallowFeatures & Pick<UNetInputs, "context">,
+  branch: number,
+  hooks: UNetHooks = {},
+): Value {
+  const c: Context = { config, temb, text: context, hooks };
+  const h = skips.at(-1)!;
+  const all = [...skips, ...down(p, c, h, branch + 1, skipCount(config))];
+  const middle = middleBlock(p.at("mid_block"), c, all.at(-1)!);
+  const { residuals } = hooks;
+  return up(p, c, residuals ? op.add(middle, residuals.middle) : middle, all, branch + 1);
+}
+
+/** The way up from where skip connection `branch` joins the deep features -> raw prediction. */
+export function shallowUp(
+  p: Params,
+  config: UNetConfig,
+  {
+    temb,
+    skips,
+    features,
+    context,
+  }: ShallowFeatures & Pick<UNetInputs, "context"> & { readonly features: Value },
+  branch: number,
+  hooks: UNetHooks = {},
+): Value {
+  const c: Context = { config, temb, text: context, hooks };
+  let h = up(p, c, features, skips.slice(0, branch + 1), 0);
   h = silu(groupNorm(p.at("conv_norm_out"), h, config.normNumGroups, config.normEps));
   return conv2d(zeroed(p.at("conv_out")), h, config.outChannels, 3);
 }
@@ -77,6 +129,16 @@ function timeEmbedding(p: Params, config: UNetConfig, t: Value, hooks: UNetHooks
   const inner = silu(linear(mlp.at("linear_1"), timestepEmbedding(t, width, config), 4 * width));
   const temb = linear(mlp.at("linear_2"), inner, 4 * width);
   return hooks.embedding ? op.add(temb, hooks.embedding(p)) : temb;
+}
+
+/** Skip connections in all: each level has one a ResNet block, and one that it begins with. */
+function skipCount({ blocks, layersPerBlock }: UNetConfig): number {
+  return blocks.length * (layersPerBlock + 1);
+}
+
+/** Level and place of a skip connection; place 0 is what the level begins with. */
+function placeOf(skip: number, { layersPerBlock }: UNetConfig): { level: number; place: number } {
+  return { level: Math.floor(skip / (layersPerBlock + 1)), place: skip % (layersPerBlock + 1) };
 }
 
 /** One ResNet block, and a transformer where the level has them. */
@@ -92,6 +154,7 @@ function layer(
   let h = resnetBlock(p.at("resnets").at(index), x, c.temb, channels, norm);
   if (attend) {
     h = transformer2d(p.at("attentions").at(index), h, c.text, {
+      level,
       heads: config.heads[level]!,
       layers: config.transformerLayers[level]!,
       groups: config.normNumGroups,
@@ -102,19 +165,26 @@ function layer(
   return c.hooks.block?.(`${p.path}.${index}`, h) ?? h;
 }
 
-function downBlock(p: Params, c: Context, level: number, x: Value, skips: Value[]): Value {
-  const { blocks, blockOutChannels, layersPerBlock } = c.config;
-  const attend = blocks[level] === "crossAttention";
-  let h = x;
-  for (let index = 0; index < layersPerBlock; index++) {
-    h = layer(p, c, { level, index, attend }, h);
+/** Skip connections [from, to) on the way down, each from the one before it. */
+function down(p: Params, c: Context, before: Value, from: number, to: number): Value[] {
+  const { blocks, blockOutChannels } = c.config;
+  const skips: Value[] = [];
+  let h = before;
+  for (let skip = from; skip < to; skip++) {
+    const { level, place } = placeOf(skip, c.config);
+    if (place === 0) {
+      const sampler = p
+        .at("down_blocks")
+        .at(level - 1)
+        .at("downsamplers.0.conv");
+      h = conv2d(sampler, h, blockOutChannels[level - 1]!, 3, { stride: 2 });
+    } else {
+      const attend = blocks[level] === "crossAttention";
+      h = layer(p.at("down_blocks").at(level), c, { level, index: place - 1, attend }, h);
+    }
     skips.push(h);
   }
-  if (level + 1 < blocks.length) {
-    h = conv2d(p.at("downsamplers.0.conv"), h, blockOutChannels[level]!, 3, { stride: 2 });
-    skips.push(h);
-  }
-  return h;
+  return skips;
 }
 
 function middleBlock(p: Params, c: Context, x: Value): Value {
@@ -123,18 +193,23 @@ function middleBlock(p: Params, c: Context, x: Value): Value {
   return layer(p, c, { level, index: 1, attend: false }, h);
 }
 
-/** Mirrors downBlock: takes one skip a ResNet block, then grows to the next skip's size. */
-function upBlock(p: Params, c: Context, level: number, x: Value, skips: Value[]): Value {
+/** Mirrors `down`: joins the skips, the last one first, until only the first `rest` are left. */
+function up(p: Params, c: Context, x: Value, skips: readonly Value[], rest: number): Value {
   const { blocks, blockOutChannels, layersPerBlock } = c.config;
-  const attend = blocks[level] === "crossAttention";
+  const extra = c.hooks.residuals?.skips;
   let h = x;
-  for (let index = 0; index <= layersPerBlock; index++) {
-    h = layer(p, c, { level, index, attend }, op.concat([h, skips.pop()!], 1));
-  }
-  if (level > 0) {
-    const [, , height, width] = skips.at(-1)!.shape;
-    h = op.resizeNearest(h, height!, width!);
-    h = conv2d(p.at("upsamplers.0.conv"), h, blockOutChannels[level]!, 3);
+  for (let skip = skips.length - 1; skip >= rest; skip--) {
+    const { level, place } = placeOf(skip, c.config);
+    const block = p.at("up_blocks").at(blocks.length - 1 - level);
+    const beside = extra ? op.add(skips[skip]!, extra[skip]!) : skips[skip]!;
+    const attend = blocks[level] === "crossAttention";
+    const index = layersPerBlock - place;
+    h = layer(block, c, { level, index, attend }, op.concat([h, beside], 1));
+    if (place === 0 && level > 0) {
+      const [, , height, width] = skips[skip - 1]!.shape;
+      h = op.resizeNearest(h, height!, width!);
+      h = conv2d(block.at("upsamplers.0.conv"), h, blockOutChannels[level]!, 3);
+    }
   }
   return h;
 }

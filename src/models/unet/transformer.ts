@@ -9,6 +9,10 @@ import { type Params, zeroed } from "../../nn/params.js";
 export type AttentionHook = (site: {
   readonly p: Params;
   readonly kind: "self" | "cross";
+  /** Level of the UNet, 0 the finest. */
+  readonly level: number;
+  /** The transformer's input [B,C,H,W], whose pixels are the tokens of `x`. */
+  readonly pixels: Value;
   readonly x: Value;
   readonly context: Value;
   readonly heads: number;
@@ -17,12 +21,16 @@ export type AttentionHook = (site: {
 
 /** Settings of one spatial transformer. */
 export interface TransformerOptions {
+  readonly level: number;
   readonly heads: number;
   readonly layers: number;
   readonly groups: number;
   readonly linearProjection: boolean;
   readonly hook: AttentionHook | undefined;
 }
+
+/** Where a transformer block stands. */
+type Site = Pick<Parameters<AttentionHook>[0], "p" | "level" | "pixels" | "heads">;
 
 const NORM_EPS = 1e-6;
 
@@ -34,7 +42,7 @@ export function transformer2d(
   p: Params,
   x: Value,
   text: Value,
-  { heads, layers, groups, linearProjection, hook }: TransformerOptions,
+  { level, heads, layers, groups, linearProjection, hook }: TransformerOptions,
 ): Value {
   const channels = x.shape[1] as number;
   const normal = groupNorm(p.at("norm"), x, groups, NORM_EPS);
@@ -42,7 +50,8 @@ export function transformer2d(
     ? linear(p.at("proj_in"), toTokens(normal), channels)
     : toTokens(conv2d(p.at("proj_in"), normal, channels, 1));
   for (let i = 0; i < layers; i++) {
-    h = transformerBlock(p.at("transformer_blocks").at(i), h, text, heads, hook);
+    const site: Site = { p: p.at("transformer_blocks").at(i), level, pixels: x, heads };
+    h = transformerBlock(site, h, text, hook);
   }
   const out = zeroed(p.at("proj_out"));
   const projected = linearProjection
@@ -53,16 +62,16 @@ export function transformer2d(
 
 /** Self-attention, cross-attention and a gated MLP, each after a layer norm. */
 function transformerBlock(
-  p: Params,
+  site: Site,
   x: Value,
   text: Value,
-  heads: number,
   hook: AttentionHook | undefined,
 ): Value {
+  const { p, heads } = site;
   const attend = (kind: "self" | "cross", name: string, query: Value, context: Value): Value => {
     const plain = (q: Value, c: Value): Value => multiHeadAttention(p.at(name), q, c, { heads });
     if (!hook) return plain(query, context);
-    return hook({ p: p.at(name), kind, x: query, context, heads, attend: plain });
+    return hook({ ...site, p: p.at(name), kind, x: query, context, attend: plain });
   };
   const first = layerNorm(p.at("norm1"), x);
   let h = op.add(attend("self", "attn1", first, first), x);
