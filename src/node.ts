@@ -192,18 +192,16 @@ function timedLoads({ onLoad, onLoaded, profile }: RunOptions): {
       part = next;
       onLoad?.(next);
     },
-    around:
-      (engine) =>
-      async (graph, weights, options) => {
-        const loading = part;
-        const started = performance.now();
-        const program = await engine.load(graph, weights, {
-          ...options,
-          profile: profile && `${profile}-${loading}`,
-        });
-        onLoaded?.(loading, performance.now() - started);
-        return program;
-      },
+    around: (engine) => async (graph, weights, options) => {
+      const loading = part;
+      const started = performance.now();
+      const program = await engine.load(graph, weights, {
+        ...options,
+        profile: profile && `${profile}-${loading}`,
+      });
+      onLoaded?.(loading, performance.now() - started);
+      return program;
+    },
   };
 }
 
