@@ -4,31 +4,61 @@ import type { VaeConfig } from "../models/vae/config.js";
 import { readTensor } from "../tensor/convert.js";
 import type { StoredTensors } from "../tensor/stored.js";
 import type { ByteSource, Folder } from "../util/bytes.js";
-import { check } from "../util/errors.js";
+import { check, TintypeError } from "../util/errors.js";
 import type { TaskContext } from "./task.js";
 import type { Weights } from "./weights.js";
 
 /*
- * Checkpoints to begin with: a file, a folder, or a Hugging Face id, as `generate` takes them.
+ * What settings name by a file, a folder, or a Hugging Face id, as `generate` takes them.
  */
+
+/** Advice at a message's end to set an option of `generate`, which trainings lack or mean otherwise. */
+const OPTION = / Pass [^.]*--[a-z][^.]*\.$/;
+
+/**
+ * Opens what the settings name at `key`, with errors that say so. Where `generate` would advise an
+ * option, they advise to name `instead`.
+ */
+export async function named<T>(
+  key: string,
+  open: () => Promise<T>,
+  instead = "a diffusers folder",
+): Promise<T> {
+  try {
+    return await open();
+  } catch (cause) {
+    if (!(cause instanceof TintypeError) || cause.code === "aborted") throw cause;
+    const message = cause.message.replace(OPTION, ` Name ${instead} in "${key}".`);
+    throw new TintypeError(cause.code, `${key}: ${message}`, { cause });
+  }
+}
 
 const contentOf = (model: ResolvedModel): Folder | ByteSource =>
   model.kind === "folder" ? model.folder : model.source;
 
-/** The whole model that REF names. */
-export async function findModel(ref: string, context: TaskContext): Promise<ModelFiles> {
+/** The whole model that REF, found at `key`, names. */
+export function findModel(key: string, ref: string, context: TaskContext): Promise<ModelFiles> {
   const { platform, notice, signal } = context;
-  const found = await resolveModel(ref, { platform, notice, signal });
-  const yaml = found.kind === "file" && found.yaml ? { yaml: found.yaml } : {};
-  return await loadModelFiles(contentOf(found), yaml);
+  const open = async (): Promise<ModelFiles> => {
+    const found = await resolveModel(ref, { platform, notice, signal });
+    const yaml = found.kind === "file" && found.yaml ? { yaml: found.yaml } : {};
+    return await loadModelFiles(contentOf(found), yaml);
+  };
+  return named(key, open, "a diffusers folder of the whole model");
 }
 
-/** The autoencoder that REF names, alone or in a model. */
-export async function findVae(ref: string, context: TaskContext): Promise<Component<VaeConfig>> {
+/** The autoencoder that REF, found at `key`, names, alone or in a model. */
+export function findVae(
+  key: string,
+  ref: string,
+  context: TaskContext,
+): Promise<Component<VaeConfig>> {
   const { platform, notice, signal } = context;
-  return loadVae(
-    contentOf(await resolveModel(ref, { platform, notice, signal, components: ["vae"] })),
-  );
+  const open = async (): Promise<Component<VaeConfig>> => {
+    const found = await resolveModel(ref, { platform, notice, signal, components: ["vae"] });
+    return await loadVae(contentOf(found));
+  };
+  return named(key, open, "a diffusers folder of this autoencoder");
 }
 
 /** The folder that REF names. */

@@ -1,7 +1,7 @@
 import { readTokenizer, type TokenizerFiles, tokenizerOf } from "../checkpoints/index.js";
 import { CAPTION_TOKENS, captionMerges } from "../postcards/index.js";
 import { clipTokenizerFiles, type Tokenizer } from "../text/index.js";
-import { openFolder } from "./pretrained.js";
+import { named, openFolder } from "./pretrained.js";
 import type { TaskContext } from "./task.js";
 
 /** A tokenizer and its files. */
@@ -10,10 +10,16 @@ export interface NamedTokenizer {
   readonly files: TokenizerFiles;
 }
 
-/** The tokenizer in the folder that REF names, or the one that "postcards" have. */
-export async function tokenizerNamed(ref: string, context: TaskContext): Promise<NamedTokenizer> {
-  const files = ref === "postcards" ? postcardsTokenizer() : await tokenizerIn(ref, context);
-  return { files, tokenizer: tokenizerOf(ref, files, CLIP_TOKENS) };
+/** The tokenizer in the folder that REF, found at `key`, names, or the one that "postcards" have. */
+export function tokenizerNamed(
+  key: string,
+  ref: string,
+  context: TaskContext,
+): Promise<NamedTokenizer> {
+  return named(key, async () => {
+    const files = ref === "postcards" ? postcardsTokenizer() : await tokenizerIn(ref, context);
+    return { files, tokenizer: tokenizerOf(ref, files, CLIP_TOKENS) };
+  });
 }
 
 /** Tokens of a prompt where a tokenizer's files say nothing. */

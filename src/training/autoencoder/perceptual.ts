@@ -8,7 +8,7 @@ import type { Params } from "../../nn/params.js";
 import type { StoredTensors } from "../../tensor/stored.js";
 import { check } from "../../util/errors.js";
 import { meanPool } from "../losses.js";
-import { openFolder } from "../pretrained.js";
+import { named, openFolder } from "../pretrained.js";
 import type { TaskContext } from "../task.js";
 import type { PerceptualConfig } from "./config.js";
 
@@ -38,24 +38,25 @@ async function vggDistance(
   { vgg, lin }: { readonly vgg: string; readonly lin: string },
   { platform }: TaskContext,
 ): Promise<Distance> {
-  const read = async (path: string, prefix: string, part: string, file: RegExp) => {
-    const { tensors } = await readTensorFile(await platform.openFile(path));
-    const named = [...tensors].filter(([name]) => file.test(name));
-    check(named.length > 0, "mismatch", `${path}: has no ${part}, so it is not what it should be.`);
-    return named.map(([name, tensor]) => [`perceptual.${prefix}.${name}`, tensor] as const);
-  };
+  const read = (key: string, path: string, part: string, file: RegExp) =>
+    named(`loss.perceptual.${key}`, async () => {
+      const { tensors } = await readTensorFile(await platform.openFile(path));
+      const own = [...tensors].filter(([name]) => file.test(name));
+      check(own.length > 0, "mismatch", `${path}: has no ${part}, so it is not what it should be.`);
+      return own.map(([name, tensor]) => [`perceptual.${key}.${name}`, tensor] as const);
+    });
   return {
     frozen: new Map([
-      ...(await read(vgg, "vgg", "features.0.weight as VGG16 has", /^features\./)),
-      ...(await read(lin, "lin", "lin0.model.1.weight as LPIPS has", /^lin\d\./)),
+      ...(await read("vgg", vgg, "features.0.weight as VGG16 has", /^features\./)),
+      ...(await read("lin", lin, "lin0.model.1.weight as LPIPS has", /^lin\d\./)),
     ]),
     distance: (p, a, b) => lpips(p.at("perceptual.vgg"), p.at("perceptual.lin"), a, b),
   };
 }
 
 async function clipDistance(ref: string, context: TaskContext): Promise<Distance> {
-  const { config, weights, mean, deviation, name } = await loadClipModel(
-    await openFolder(ref, context),
+  const { config, weights, mean, deviation, name } = await named("loss.perceptual.clip", async () =>
+    loadClipModel(await openFolder(ref, context)),
   );
   const { vision } = config;
   const own = [...weights].filter(([key]) => key.startsWith("vision_model."));

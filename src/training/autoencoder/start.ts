@@ -41,7 +41,7 @@ async function network(
   context: TaskContext,
 ): Promise<Pick<AutoencoderStart, "model" | "weights">> {
   if (from !== undefined) {
-    const found = await findVae(from, context);
+    const found = await findVae("from", from, context);
     return { model: found.config, weights: await readWeights(found.weights) };
   }
   checkGroups("model", model.blockOutChannels, model.normNumGroups);

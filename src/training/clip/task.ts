@@ -30,7 +30,7 @@ export const clip: TaskKind<ClipTrainingConfig> = {
  */
 export function openClip(config: ClipTrainingConfig, context: TaskContext): Promise<Task> {
   return opening(async (use) => {
-    const named = await tokenizerNamed(config.model.tokenizer, context);
+    const named = await tokenizerNamed("model.tokenizer", config.model.tokenizer, context);
     const { encode, maxLength } = named.tokenizer;
     const model = clipConfigFor(config, named.tokenizer);
     const data = use(await openData(config.data, { ...context, ...config }));

@@ -16,7 +16,7 @@ import { type StoredTensors, storedInMemory } from "../../tensor/stored.js";
 import type { Tokenizer } from "../../text/index.js";
 import { check } from "../../util/errors.js";
 import { checkHeads, checkUNet } from "../modelConfig.js";
-import { findModel, findVae, openFolder } from "../pretrained.js";
+import { findModel, findVae, named, openFolder } from "../pretrained.js";
 import type { TaskContext } from "../task.js";
 import { tokenizerNamed } from "../tokenizer.js";
 import { initialWeights, textParameters, unetParameters } from "../weights.js";
@@ -80,7 +80,7 @@ async function partsOfCheckpoint(
   prediction: PredictionType | undefined,
   context: TaskContext,
 ): Promise<DiffusionParts> {
-  const found = await findModel(from, context);
+  const found = await findModel("from", from, context);
   const known = found.prediction === "probe" ? undefined : found.prediction;
   const told = prediction ?? known;
   check(
@@ -113,7 +113,7 @@ async function newParts(
   }: Pick<DiffusionConfig, "prediction" | "seed" | "text">,
   context: TaskContext,
 ): Promise<DiffusionParts> {
-  const vae = await findVae(model.vae, context);
+  const vae = await findVae("model.vae", model.vae, context);
   const reader = await textEncoder(model, seed, training.train, context);
   const unet: UNetConfig = {
     ...model.unet,
@@ -143,10 +143,12 @@ async function textEncoder(
   context: TaskContext,
 ): Promise<Pick<DiffusionParts, "text" | "tokenizer" | "tokenizerFiles">> {
   if (typeof text === "string") {
-    const found = await loadTextEncoder(await openFolder(text, context));
-    const { maxPositions } = found.text.config;
-    const tokenizer = tokenizerOf(text, found.tokenizer, maxPositions);
-    return { text: found.text, tokenizer, tokenizerFiles: found.tokenizer };
+    return await named("model.text", async () => {
+      const found = await loadTextEncoder(await openFolder(text, context));
+      const { maxPositions } = found.text.config;
+      const tokenizer = tokenizerOf(text, found.tokenizer, maxPositions);
+      return { text: found.text, tokenizer, tokenizerFiles: found.tokenizer };
+    });
   }
   check(
     train,
@@ -159,7 +161,7 @@ async function textEncoder(
     'model.tokenizer: name a folder that has a "tokenizer" folder in it, or "postcards".',
   );
   checkHeads("model.text", text);
-  const { tokenizer, files } = await tokenizerNamed(name, context);
+  const { tokenizer, files } = await tokenizerNamed("model.tokenizer", name, context);
   const { vocabSize, maxLength } = tokenizer;
   const config = { ...text, vocabSize, maxPositions: maxLength };
   const weights = storedInMemory(initialWeights(textParameters(config).values(), seed));
