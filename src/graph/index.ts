@@ -3,6 +3,7 @@ export * from "./composites.js";
 export * from "./dim.js";
 export { type Array64, type Environment, evaluate } from "./evaluate.js";
 export { type GradOptions, grad } from "./grad.js";
+export { flopsOf } from "./flops.js";
 export * from "./graph.js";
 export { deepestFirst, peakActivationBytes } from "./liveness.js";
 export * from "./ops.js";
