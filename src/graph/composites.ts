@@ -2,7 +2,7 @@ import { invariant } from "../util/errors.js";
 import { type Dim, dimProduct, showShape } from "./dim.js";
 import * as op from "./ops.js";
 import { expectShape } from "./shapes.js";
-import type { Value } from "./value.js";
+import type { PrimitiveAttrs, Value } from "./value.js";
 
 /*
  * Compositions that engines have fused kernels for. Each is recorded with its name and with the
@@ -27,6 +27,8 @@ export interface CompositeSpecs extends GradientSpecs {
   gelu: Readonly<Record<never, never>>;
   quickGelu: Readonly<Record<never, never>>;
   linear: Readonly<Record<never, never>>;
+  int8Linear: Readonly<Record<never, never>>;
+  int8Conv2d: PrimitiveAttrs["conv2d"];
   layerNorm: { readonly eps: number };
   inverseDeviation: { readonly eps: number };
   groupNorm: { readonly groups: number; readonly eps: number };
@@ -81,6 +83,38 @@ export function linear(x: Value, weight: Value, bias?: Value): Value {
   const product = op.matmul(x, weight, { transB: true });
   const inputs = bias ? [x, weight, bias] : [x, weight];
   return named("linear", {}, inputs, bias ? op.add(product, bias) : product);
+}
+
+/**
+ * A linear layer whose weight [I, O] holds whole numbers of -127 to 127, in units of scale [O]; x
+ * [..., I] -> [..., O]. A device may round x to 8 bits as well.
+ */
+export function int8Linear(x: Value, weight: Value, scale: Value, bias?: Value): Value {
+  const product = op.matmul(x, op.mul(weight, scale));
+  const inputs = bias ? [x, weight, scale, bias] : [x, weight, scale];
+  return named("int8Linear", {}, inputs, bias ? op.add(product, bias) : product);
+}
+
+/** Operands of a convolution in 8 bits. */
+export interface Int8Conv2dOperands {
+  /** Whole numbers of -127 to 127 [O,I,k,k]. */
+  readonly weight: Value;
+  /** What one unit of the weight stands for [O]. */
+  readonly scale: Value;
+  readonly bias: Value;
+  /** Largest magnitude that is expected of each output channel [O]; beyond it results saturate. */
+  readonly range: Value;
+}
+
+/** A convolution of x [B,I,H,W] whose device may round x and the result to 8 bits. */
+export function int8Conv2d(
+  x: Value,
+  { weight, scale, bias, range }: Int8Conv2dOperands,
+  options: op.Conv2dOptions,
+): Value {
+  const units = op.reshape(scale, [scale.shape[0]!, 1, 1, 1]);
+  const exact = op.conv2d(x, op.mul(weight, units), bias, options) as Value<"conv2d">;
+  return named("int8Conv2d", exact.attrs, [x, weight, scale, bias, range], exact);
 }
 
 /** Normalises the last axis, then scales and shifts. Ba et al. 2016. */

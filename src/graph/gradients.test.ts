@@ -277,6 +277,18 @@ const COMPOSITES: { readonly [C in Forward]: readonly Case[] } = {
       ],
     },
   ],
+  int8Linear: [
+    { f: (x, w, s, b) => composite.int8Linear(x, w, s, b), shapes: [[2, 2, 3], [3, 4], [4], [4]] },
+  ],
+  int8Conv2d: [
+    {
+      f: (x, weight, scale, bias) => {
+        const range = op.constant([3], [1, 1, 1]);
+        return composite.int8Conv2d(x, { weight, scale, bias, range }, { padding: 1 });
+      },
+      shapes: [[1, 2, 3, 3], [3, 2, 3, 3], [3], [3]],
+    },
+  ],
   layerNorm: [
     { f: (x, w, b) => composite.layerNorm(x, w, b, 1e-2), shapes: [[2, 2, 4], [4], [4]] },
     { f: (x, w, b) => composite.layerNorm(x, w, b, 1e-2), shapes: [[5], [5], [5]] },

@@ -32,6 +32,8 @@ export interface Builder {
   outputsOf(count: number, ...of: Parameters<Builder["node"]>): readonly string[];
   /** A float constant in the compute type; equal constants are kept once. */
   floats(shape: readonly number[], data: ArrayLike<number>): string;
+  /** A constant of 8-bit whole numbers; equal constants are kept once. */
+  bytes(shape: readonly number[], data: Uint8Array | Int8Array): string;
   /** An int64 constant; equal constants are kept once. */
   int64(values: readonly number[]): string;
   /** An int64 vector of dims, constant where they are all known, fed where they are not. */
@@ -98,6 +100,9 @@ export function builder(compute: ComputeType): Builder {
   const int64: Builder["int64"] = (values) =>
     constant("i64", [values.length], bytesOf(BigInt64Array.from(values, BigInt)));
 
+  const bytes: Builder["bytes"] = (dims, data) =>
+    constant(data instanceof Int8Array ? "i8" : "u8", dims, bytesOf(data));
+
   const shape: Builder["shape"] = (dims) => {
     if (dims.every((d) => typeof d === "number")) return int64(dims);
     const key = dims.map((d) => (typeof d === "number" ? d : d.key)).join(", ");
@@ -132,6 +137,7 @@ export function builder(compute: ComputeType): Builder {
     buffers,
     node,
     outputsOf,
+    bytes,
     int64,
     shape,
     reshape,

@@ -1,4 +1,5 @@
 import { type Dim, dimProduct } from "../graph/dim.js";
+import { int8Conv2d, int8Linear } from "./int8.js";
 import { STANDARD_PRIMITIVES } from "./primitives.js";
 import type { CompositeRule, LoweringRules } from "./rules.js";
 
@@ -39,6 +40,8 @@ export const CPU_RULES: LoweringRules = {
     gelu: (b, [x]) => b.node("Gelu", [x!], {}, MICROSOFT),
     quickGelu: (b, [x]) => b.node("QuickGelu", [x!], { alpha: { float: 1.702 } }, MICROSOFT),
     linear,
+    int8Linear,
+    int8Conv2d,
     layerNorm: (b, inputs, _, { eps }) =>
       b.node("LayerNormalization", inputs, { axis: -1, epsilon: { float: eps } }),
     groupNorm,

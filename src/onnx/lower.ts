@@ -107,7 +107,9 @@ export function lower(
   for (const { name, dims } of b.shapeFeeds)
     inputs.push({ name, dtype: "i64", shape: [dims.length] });
   const nodes = needed(b.nodes, Object.keys(graph.outputs));
-  const onnx = { nodes, initializers: b.initializers, inputs, outputs };
+  const read = new Set(nodes.flatMap((n) => n.inputs));
+  const initializers = b.initializers.filter(({ name }) => read.has(name));
+  const onnx = { nodes, initializers, inputs, outputs };
   const buffers = new Map(b.buffers.map((d) => [typeof d === "number" ? d : d.key, d]));
   return { onnx, shapeFeeds: b.shapeFeeds, buffers: [...buffers.values()] };
 }

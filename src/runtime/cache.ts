@@ -4,7 +4,8 @@ import { sizeOf } from "../tensor/tensor.js";
 import { type ByteSource, readJson } from "../util/bytes.js";
 import { check } from "../util/errors.js";
 import type { Client } from "./client.js";
-import type { Replies, SessionSpec } from "./protocol.js";
+import type { Replies, SessionSpec, WeightBlob } from "./protocol.js";
+import { blobBuffers } from "./weights.js";
 
 /*
  * Compiled programs on disk: the optimised graph, and the weights in the layout that this processor
@@ -18,14 +19,21 @@ import type { Replies, SessionSpec } from "./protocol.js";
 
 /** Programs kept on disk, found by what they were made from. */
 export interface ProgramCache {
-  /** Loads a program from its entry, or from its weights, leaving an entry behind if it can. */
+  /**
+   * Loads a program from its entry, or from its weights, leaving an entry behind if it can. `spec` comes
+   * without blobs.
+   */
   load(client: Client, spec: SessionSpec, of: CacheSubject): Promise<Replies["load"]>;
 }
+
+
 
 /** What a program was made from. */
 export interface CacheSubject {
   readonly label: string;
   readonly weights: readonly StoredTensor[];
+  /** Reads those that the engine cannot map; where an entry is found, nobody asks. */
+  readonly blobs: () => Promise<WeightBlob[]>;
 }
 
 /** What listing and clearing need of the platform. */
@@ -79,8 +87,7 @@ export function programCache(options: CacheOptions): ProgramCache {
   return {
     async load(client, spec, subject) {
       if (subject.weights.reduce((n, w) => n + w.length, 0) < minimum) {
-        const transfer = spec.blobs.map((blob) => blob.data.buffer);
-        return await client.request({ kind: "load", spec }, transfer);
+        return await loadWith(client, spec, subject);
       }
       const key = await keyOf(options, spec, subject);
       const entry = await readEntry(platform, folder, key);
@@ -153,13 +160,13 @@ async function fill(
 ): Promise<Replies["load"]> {
   const { platform, now } = options;
   const folder = folderOf(platform.cacheDir);
-  const direct = (): Promise<Replies["load"]> => client.request({ kind: "load", spec });
+  const direct = (): Promise<Replies["load"]> => loadWith(client, spec, subject);
   if (!(await makeRoom(options, subject))) return await direct();
   const unique = `${key}-${crypto.randomUUID()}`;
   const files = { graph: `${unique}.onnx`, data: `${unique}.bin` };
   let loaded: Replies["load"];
   try {
-    loaded = await client.request({ kind: "load", spec: savingSpec(spec, folder, files) });
+    loaded = await loadWith(client, savingSpec(spec, folder, files), subject);
   } catch {
     await removeAll(platform, folder, files);
     return await direct();
@@ -181,12 +188,23 @@ async function fill(
   return loaded;
 }
 
+/** Loads from the weights themselves. */
+async function loadWith(
+  client: Client,
+  spec: SessionSpec,
+  { blobs }: CacheSubject,
+): Promise<Replies["load"]> {
+  const complete = { ...spec, blobs: await blobs() };
+  return await client.request({ kind: "load", spec: complete }, blobBuffers(complete));
+}
+
 /** Makes room for a program, oldest entries first; false where it would not fit. */
 async function makeRoom(options: CacheOptions, { weights }: CacheSubject): Promise<boolean> {
   const { platform, limit } = options;
   const folder = folderOf(platform.cacheDir);
-  // In float32 and beside its prepacked copy, a weight takes up to eight bytes.
-  const need = weights.reduce((n, w) => n + 8 * sizeOf(w.shape), 0);
+  // A weight takes its bytes in float32, or in 8 bits, and as many again where it is packed.
+  const bytes = ({ dtype, shape }: StoredTensor): number => sizeOf(shape) * (dtype === "i8" ? 1 : 4);
+  const need = weights.reduce((n, w) => n + 2 * bytes(w), 0);
   if (need > limit) return false;
   try {
     await platform.files.makeFolder(folder);
@@ -283,16 +301,23 @@ async function keyOf(
   text(fingerprint);
   text(`${spec.provider} ${spec.optimization} ${JSON.stringify(spec.config)}`);
   hash.update(spec.model as Uint8Array);
-  for (const { path, data } of spec.blobs) {
-    text(`${path} ${data.length}`); // in memory already, so all of it
-    hash.update(data);
-  }
-  for (const source of new Set(weights.map((w) => w.source))) {
-    if (source.path === undefined) continue;
-    const stat = await platform.files.stat(source.path);
-    text(`${source.path} ${source.size} ${stat?.modified ?? ""}`);
-    for (const sample of await samples(source)) hash.update(sample);
-  }
+  const seen = new Set<ByteSource>();
+  const add = async (source: ByteSource): Promise<void> => {
+    if (seen.has(source)) return;
+    seen.add(source);
+    if (source.derived) {
+      text(source.derived.how);
+      for (const origin of source.derived.from) await add(origin);
+    } else if (source.path === undefined) {
+      text(`${source.name} ${source.size}`); // in memory already, so all of it
+      hash.update(await source.read(0, source.size));
+    } else {
+      const stat = await platform.files.stat(source.path);
+      text(`${source.path} ${source.size} ${stat?.modified ?? ""}`);
+      for (const sample of await samples(source)) hash.update(sample);
+    }
+  };
+  for (const { source } of weights) await add(source);
   return (await hash.digest()).slice(0, 32);
 }
 

@@ -13,20 +13,24 @@ const FILES_FROM_ROOT = {
 /** Weights that are read from a network or a Blob at the same time. */
 const READS_AT_ONCE = 16;
 
-/** Weights in files are named by path and offset; others are read when the program is loaded. */
+/**
+ * Weights in files are named by path and offset, others are read when the program is loaded. The engine
+ * takes all of them from files or all from memory: one that lies in no file takes the rest along.
+ */
 export function placeWeights(
   label: string,
   weights: StoredTensors,
   mapsFiles: boolean,
 ): { place: (name: string) => PlacedWeight; blobs: () => Promise<WeightBlob[]> } {
   const inMemory = new Map<string, StoredTensor>();
+  const maps = mapsFiles && [...weights.values()].every(lies);
   return {
     place(name) {
       const weight = weights.get(name);
       check(weight !== undefined, "mismatch", `${label}: the weight "${name}" is missing.`);
       const { dtype, source, offset, length } = weight;
-      if (mapsFiles && source.path !== undefined && length > 0) {
-        const location = source.path.replace(/^\/+/, "");
+      if (maps && length > 0) {
+        const location = source.path!.replace(/^\/+/, "");
         return { dtype, data: { kind: "external", location, offset, length } };
       }
       inMemory.set(name, weight);
@@ -50,6 +54,9 @@ export function placeWeights(
     },
   };
 }
+
+/** Whether a tensor's bytes are those of a file, or none. */
+const lies = ({ source, length }: StoredTensor): boolean => source.path !== undefined || length === 0;
 
 /** A weight's bytes in a buffer of their own, which moves to the worker; bfloat16 as float32. */
 async function readBlob(weight: StoredTensor): Promise<Uint8Array<ArrayBuffer>> {

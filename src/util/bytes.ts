@@ -11,6 +11,8 @@ export interface ByteSource {
   readonly size: number;
   /** Absolute path, when the bytes are a real file that an engine may map into memory. */
   readonly path?: string;
+  /** What the bytes are computed from, and how, where they are: equal answers stand for equal bytes. */
+  readonly derived?: { readonly from: readonly ByteSource[]; readonly how: string };
   /** Exactly `length` bytes from `offset`. Throws "bad-file" when the file ends before. */
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
 }
