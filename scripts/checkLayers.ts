@@ -24,6 +24,7 @@ const LAYERS = [
   "diffusion",
   "hub",
   "pipelines",
+  "benchmark",
   "postcards",
   "training",
   "evaluation",

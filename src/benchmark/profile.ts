@@ -1,0 +1,155 @@
+import { TintypeError } from "../util/errors.js";
+
+/*
+ * ONNX Runtime's profile of a program, by layer and by operator.
+ */
+
+/** One operator in one run; its module is undefined while nobody knows. */
+type NamedNode = Omit<ProfiledNode, "path"> & { readonly path: string | undefined };
+
+/** One operator in one run. */
+export interface ProfiledNode {
+  /** The module that it belongs to, "down_blocks.0.resnets.1.conv1"; "" for the network as a whole. */
+  readonly path: string;
+  readonly operator: string;
+  readonly microseconds: number;
+}
+
+/** One run of a program. */
+export interface ProfiledRun {
+  readonly nodes: readonly ProfiledNode[];
+  /** From call to return. */
+  readonly microseconds: number;
+}
+
+/** Time that belongs together. */
+export interface ProfileShare {
+  readonly name: string;
+  /** Operators a run. */
+  readonly calls: number;
+  /** Mean of the runs. */
+  readonly milliseconds: number;
+  /** Of all operators' time. */
+  readonly share: number;
+  /** What takes most of it: its operators in a list of layers, its layers in a list of operators. */
+  readonly mostly: { readonly name: string; readonly share: number };
+}
+
+interface ProfileEvent {
+  readonly cat: string;
+  readonly name: string;
+  readonly dur: number;
+  readonly args?: { readonly op_name?: string };
+}
+
+const KERNEL = "_kernel_time";
+
+/** The runs in a profile as ONNX Runtime writes it. Throws "bad-file" for anything else. */
+export function readProfile(events: unknown): ProfiledRun[] {
+  const isProfile = Array.isArray(events) && events.every((e) => typeof e?.dur === "number");
+  if (!isProfile) {
+    throw new TintypeError(
+      "bad-file",
+      "the profile: expected a list of events with durations, as ONNX Runtime writes them, got something else.",
+    );
+  }
+  const runs: ProfiledRun[] = [];
+  let nodes: NamedNode[] = [];
+  for (const { cat, name, dur, args } of events as ProfileEvent[]) {
+    if (cat === "Node" && name.endsWith(KERNEL)) {
+      const operator = args?.op_name ?? "unknown";
+      nodes.push({ path: moduleOf(name), operator, microseconds: dur });
+    } else if (name === "model_run") {
+      runs.push({ nodes: enclosed(nodes), microseconds: dur });
+      nodes = [];
+    }
+  }
+  return runs;
+}
+
+/** "conv_in/Conv_11_kernel_time" -> "conv_in": nodes that use weights are named after their module. */
+function moduleOf(name: string): string | undefined {
+  const end = name.lastIndexOf("/");
+  return end < 0 ? undefined : name.slice(0, end);
+}
+
+/**
+ * Nodes without weights (attention's products, activations, residual sums, and what the engine adds)
+ * belong to the innermost module around the one that ran before and the one that runs after.
+ */
+function enclosed(nodes: readonly NamedNode[]): ProfiledNode[] {
+  const after: string[] = [];
+  for (const { path } of nodes.toReversed()) after.push(path ?? after.at(-1) ?? "");
+  let before = "";
+  return nodes.map((node) => {
+    const next = after.pop()!;
+    before = node.path ?? before;
+    return { ...node, path: node.path ?? commonModule(before, next) };
+  });
+}
+
+function commonModule(a: string, b: string): string {
+  const [x, y] = [modulesOf(a), modulesOf(b)];
+  const differs = x.findIndex((name, i) => name !== y[i]);
+  return x.slice(0, differs < 0 ? x.length : differs).join(".");
+}
+
+/** "down_blocks.0.attentions.1.proj_in" -> down_blocks.0, attentions.1, proj_in: a number counts for nothing. */
+function modulesOf(path: string): string[] {
+  return path === "" ? [] : path.split(/\.(?!\d+(?:\.|$))/);
+}
+
+/** Time by module, cut to `depth` modules, the longest first. */
+export function timeByLayer(runs: readonly ProfiledRun[], depth: number): ProfileShare[] {
+  return shares(
+    runs,
+    (n) => layerOf(n, depth),
+    (n) => n.operator,
+  );
+}
+
+/** Time by operator, the longest first, and the layers that use it most, cut to `depth` modules. */
+export function timeByOperator(runs: readonly ProfiledRun[], depth: number): ProfileShare[] {
+  return shares(
+    runs,
+    (n) => n.operator,
+    (n) => layerOf(n, depth),
+  );
+}
+
+const layerOf = ({ path }: ProfiledNode, depth: number): string =>
+  modulesOf(path).slice(0, depth).join(".");
+
+type Key = (node: ProfiledNode) => string;
+
+function shares(runs: readonly ProfiledRun[], key: Key, part: Key): ProfileShare[] {
+  const nodes = runs.flatMap((run) => run.nodes);
+  const total = sum(nodes);
+  const rows = [...grouped(nodes, key)].map(([name, group]): ProfileShare => {
+    const time = sum(group);
+    const parts = [...grouped(group, part)].map(([name, of]) => ({ name, time: sum(of) }));
+    const first = parts.reduce((a, b) => (b.time > a.time ? b : a));
+    return {
+      name,
+      calls: group.length / runs.length,
+      milliseconds: time / 1000 / runs.length,
+      share: total === 0 ? 0 : time / total,
+      mostly: { name: first.name, share: time === 0 ? 0 : first.time / time },
+    };
+  });
+  return rows.sort((a, b) => b.milliseconds - a.milliseconds);
+}
+
+function grouped(nodes: readonly ProfiledNode[], key: Key): Map<string, ProfiledNode[]> {
+  const groups = new Map<string, ProfiledNode[]>();
+  for (const node of nodes) {
+    const name = key(node);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [node]);
+    else group.push(node);
+  }
+  return groups;
+}
+
+const sum = (nodes: readonly ProfiledNode[]): number =>
+  nodes.reduce((total, node) => total + node.microseconds, 0);
