@@ -8,6 +8,6 @@ export function checkSizes({ sizes }: Pick<Stepped<unknown>, "sizes">, factor: n
     odd === undefined,
     "bad-argument",
     `data: pictures of ${odd?.join("x")} do not divide into latents of ${factor}x${factor} pixels. ` +
-      `Set the data's resolution, crop and multipleOf to multiples of ${factor}.`,
+      `Set the data's crop, or else its resolution and multipleOf, to multiples of ${factor}.`,
   );
 }

@@ -1,5 +1,4 @@
 import { encodeSafetensors, readSafetensors } from "../../formats/index.js";
-import { isUnfinished } from "../../platform/paths.js";
 import type { Files, Platform } from "../../platform/types.js";
 import { writeJson } from "../../platform/writeText.js";
 import { readTensor } from "../../tensor/convert.js";
@@ -8,8 +7,8 @@ import { readJson } from "../../util/bytes.js";
 import { check, TintypeError } from "../../util/errors.js";
 import { VERSION } from "../../util/version.js";
 import { readPart, type TaskState } from "../task.js";
-import { CHECKPOINTS, MODEL, PLOTS, SAMPLES, stepName, stepOf } from "./layout.js";
-import { removeWholeFolder, replaceFolder, settleFolder } from "./replaceFolder.js";
+import { CHECKPOINTS, stepName, stepOf } from "./layout.js";
+import { removeWholeFolder, replaceFolder } from "./replaceFolder.js";
 
 /** What `state.json` of a checkpoint says. */
 export interface CheckpointInfo {
@@ -35,8 +34,6 @@ export interface Checkpoint {
 }
 
 const INFO = "state.json";
-/** Names of folders that are being written or removed; they count for nothing. */
-const UNFINISHED = /^\.step-\d+\.(?:new|old)$/;
 
 /**
  * Writes a checkpoint: into a folder beside it, each file flushed, then renamed. An error or a
@@ -179,19 +176,5 @@ export async function pruneCheckpoints(
   const steps = (await checkpointSteps(files, run)).filter((step) => step <= last);
   for (const step of steps.slice(0, -keep)) {
     await removeWholeFolder(files, `${run}/${CHECKPOINTS}`, stepName(step));
-  }
-}
-
-/** Removes what a process that was killed had not finished; a model that it had moved aside comes back. */
-export async function removeUnfinished(files: Files, run: string): Promise<void> {
-  await settleFolder(files, run, MODEL);
-  const folder = `${run}/${CHECKPOINTS}`;
-  for (const name of await files.list(folder)) {
-    if (UNFINISHED.test(name)) await files.removeFolder(`${folder}/${name}`);
-  }
-  for (const place of [run, `${run}/${PLOTS}`, `${run}/${SAMPLES}`]) {
-    for (const name of await files.list(place)) {
-      if (isUnfinished(name)) await files.remove(`${place}/${name}`);
-    }
   }
 }

@@ -8,13 +8,9 @@ import { type ResolvedConfig, type RunConfig, resolveConfig } from "../config.js
 import { showValue } from "../schemaProblems.js";
 import type { TaskKind } from "../task.js";
 import { changesBetween, mayChange, showChange } from "./changes.js";
-import {
-  type Checkpoint,
-  lastCheckpoint,
-  pruneCheckpoints,
-  removeUnfinished,
-} from "./checkpoint.js";
+import { type Checkpoint, lastCheckpoint, pruneCheckpoints } from "./checkpoint.js";
 import { CONFIG, LOCK } from "./layout.js";
+import { removeUnfinished } from "./unfinished.js";
 
 /** A run's folder, held against other processes until it is disposed. */
 export interface RunFolder<C> extends ResolvedConfig<C>, AsyncDisposable {
