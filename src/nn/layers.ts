@@ -56,6 +56,7 @@ export function conv2d(
 
 /** Group normalisation of x [B,C,...]; keys weight [C], bias [C]. */
 export function groupNorm(p: Params, x: Value, groups: number, eps: number): Value {
+  if (p.rule.groupNorm) return p.rule.groupNorm(p, x, groups, eps);
   const channels = x.shape[1] as number;
   const weight = p.get("weight", [channels], ONES);
   return composite.groupNorm(x, weight, p.get("bias", [channels], ZEROS), { groups, eps });

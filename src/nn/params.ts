@@ -29,6 +29,8 @@ export interface WeightRule {
     kernel: number,
     options: op.Conv2dOptions,
   ): Value;
+  /** Group normalisation of x [B,C,H,W]; without one, of each x by its own statistics. */
+  groupNorm?(p: Params, x: Value, groups: number, eps: number): Value;
 }
 
 /**

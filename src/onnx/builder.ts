@@ -56,6 +56,7 @@ export interface Builder {
 
 const CAST_TYPES: Readonly<Partial<Record<DType, number>>> = {
   f32: 1,
+  u8: 2,
   i32: 6,
   i64: 7,
   bool: 9,

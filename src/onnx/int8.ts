@@ -1,4 +1,5 @@
-import type { Value } from "../graph/value.js";
+import { isOp, type Value } from "../graph/value.js";
+import type { Builder } from "./builder.js";
 import type { CompositeRule } from "./rules.js";
 
 /*
@@ -7,9 +8,6 @@ import type { CompositeRule } from "./rules.js";
  */
 
 const MICROSOFT = "com.microsoft";
-
-/** Beyond any sum of products that a convolution can hold beside its bias. */
-const LARGEST_BIAS = 2 ** 30;
 
 /** The zero of results, which are as often below it as above. */
 const MIDDLE = 128;
@@ -20,24 +18,46 @@ export const int8Linear: CompositeRule<"int8Linear"> = (b, [x, , scale, bias], v
   return b.node("DynamicQuantizeMatMul", inputs, {}, MICROSOFT);
 };
 
+/** The zero of what SiLU gives, which is never below -0.2785: enough units wherever it reaches 4. */
+const SILU_ZERO = 16;
+
 /**
- * x is rounded to its own extremes. A result of channel o is a whole number of range[o] / 127: to the
- * convolution that is a scale of its weights, so that every channel has all 8 bits to itself.
+ * x in units that its extremes fit. The zero is a constant, since convolutions whose zero is not known
+ * beforehand take half as long again.
+ */
+function round(
+  b: Builder,
+  x: string,
+  v: Value,
+): { readonly rounded: string; readonly unit: string; readonly zero: string } {
+  const isSilu = isOp(v, "composite") && v.attrs.name === "silu";
+  const middle = isSilu ? SILU_ZERO : MIDDLE;
+  const [, range, offset] = b.outputsOf(3, "DynamicQuantizeLinear", [x]);
+  const below = b.cast(offset!, "f32");
+  const above = b.node("Sub", [b.floats([], [255]), below]);
+  const part = (units: string, of: number): string =>
+    b.node("Mul", [b.node("Mul", [range!, b.floats([], [1 / of])]), units]);
+  const unit = b.node("Max", [part(above, 255 - middle), part(below, middle)]);
+  const zero = b.bytes([], Uint8Array.of(middle));
+  return { rounded: b.node("QuantizeLinear", [x, unit, zero]), unit, zero };
+}
+
+/**
+ * x is rounded to its own extremes. A result of channel o is a whole number of units[o], about
+ * range[o] / 127: to the convolution that is a scale of its weights, so that every channel has all 8 bits
+ * to itself.
  */
 export const int8Conv2d: CompositeRule<"int8Conv2d"> = (b, inputs, v, { stride, padding }) => {
   const [x, , scale, bias, range] = inputs as readonly string[];
-  const channels = v.shape[1] as number;
-  const [rounded, unit, zero] = b.outputsOf(3, "DynamicQuantizeLinear", [x!]);
-  const resultUnit = b.node("Mul", [range!, b.floats([], [1 / 127])]);
-  const limit = [b.floats([], [-LARGEST_BIAS]), b.floats([], [LARGEST_BIAS])];
-  const inUnits = b.node("Div", [b.node("Div", [bias!, scale!]), unit!]);
-  const added = b.cast(b.node("Clip", [b.node("Round", [inUnits]), ...limit]), "i32");
+  const { rounded, unit, zero } = round(b, x!, v.inputs[0]!);
+  const { units, zeros } = results(b, bias!, range!);
+  const noOffset = b.bytes([], new Int8Array(1));
   const convolved = b.node(
     "QLinearConv",
     [
-      ...[rounded!, unit!, zero!],
-      ...[stored(v, 1), b.node("Div", [scale!, resultUnit]), b.bytes([], new Int8Array(1))],
-      ...[b.floats([], [1]), b.bytes([], Uint8Array.of(MIDDLE)), added],
+      ...[rounded, unit, zero],
+      ...[stored(v, 1), b.node("Div", [scale!, units]), noOffset],
+      ...[b.floats([], [1]), b.bytes([], Uint8Array.of(MIDDLE))],
     ],
     {
       kernel_shape: v.inputs[1]!.shape.slice(2) as number[],
@@ -45,9 +65,36 @@ export const int8Conv2d: CompositeRule<"int8Conv2d"> = (b, inputs, v, { stride, 
       pads: padding,
     },
   );
-  const middles = b.bytes([channels], new Uint8Array(channels).fill(MIDDLE));
-  return b.node("DequantizeLinear", [convolved, resultUnit, middles], { axis: 1 });
+  // Rows of pixels keep the engine from turning results to channels last, where units of single
+  // channels cost it six times as long.
+  const rows = b.node("Reshape", [convolved, b.int64([0, 0, -1])]);
+  const floats = b.node("DequantizeLinear", [rows, units, zeros], { axis: 1 });
+  return b.node("Reshape", [floats, b.shape(v.shape)]);
 };
+
+/**
+ * How the results of each channel are to be read. The bias is where they have their zero, a whole number
+ * of units, and costs nothing there; as an operand its units would change from run to run, and a
+ * convolution that does not know its bias beforehand takes half as long again. So units are a little
+ * larger than the range asks for, to divide the bias, and one that is below a unit is rounded.
+ */
+function results(
+  b: Builder,
+  bias: string,
+  range: string,
+): { readonly units: string; readonly zeros: string } {
+  const one = b.floats([], [1]);
+  const size = b.node("Abs", [bias]);
+  const least = b.node("Max", [range, size]); // so that the zero is at most 127 units away
+  const unit = b.node("Mul", [least, b.floats([], [1 / 127])]);
+  const whole = b.node("Floor", [b.node("Div", [size, unit])]);
+  const dividing = b.node("Div", [size, b.node("Max", [whole, one])]);
+  const isSmall = b.node("Less", [whole, one]);
+  const units = b.node("Where", [isSmall, unit, dividing]);
+  const away = b.node("Round", [b.node("Div", [bias, units])]);
+  const zeros = b.node("Sub", [b.floats([], [MIDDLE]), away]);
+  return { units, zeros: b.cast(zeros, "u8") };
+}
 
 /** The name of an operand as it is stored, in 8 bits. */
 function stored(v: Value<"composite">, operand: number): string {
