@@ -1,67 +1,140 @@
-"""diffusers, asked by bench/compare.ts: one JSON request a line on stdin, one JSON answer a line on stdout.
+"""diffusers under measurement: one JSON request a line on stdin, one JSON answer a line on stdout.
 
-    {"do": "load", "folder": F, "dtype": "float32" | "bfloat16", "threads": N, "parts": ["text", "step", "decode"]}
-    {"do": "step", "side": 512, "batch": 1}      a guided UNet call (batch doubled)
-    {"do": "decode", "side": 512}                 one picture
-    {"do": "text"}                                a guided pair of prompts
-    {"do": "memory"}                              peak resident bytes
+The requests are those of cli/bench/protocol.ts. `dtype` is fp32, bf16 or fp16; all but fp32 run with
+channels_last, which is fastest.
 """
 import json
-import resource
 import sys
 import time
 
-started = time.perf_counter()
-import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextModel
-
+PROMPTS = ["a photograph of an astronaut riding a horse", ""]
 unet = vae = text = None
-dtype = torch.float32
+settings = {}
 
 
-def load(folder, dtype_name="float32", threads=0, parts=("text", "step", "decode")):
-    global unet, vae, text, dtype
-    if threads:
-        torch.set_num_threads(threads)
-    dtype = getattr(torch, dtype_name)
+def start(request):
+    import torch
+
+    if request.get("threads"):
+        torch.set_num_threads(request["threads"])
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if request["dtype"] not in dtypes:
+        raise ValueError(f"diffusers is measured in {', '.join(dtypes)}, not in {request['dtype']}")
+    device = "cuda" if request["device"] == "cuda" else "cpu"
+    settings.update(dtype=dtypes[request["dtype"]], device=device)
+
+
+def placed(model):
+    import torch
+
+    model = model.eval().to(settings["device"])
+    return model if settings["dtype"] == torch.float32 else model.to(memory_format=torch.channels_last)
+
+
+def load(request):
+    global unet, vae, text
+    begin = time.perf_counter()
+    start(request)
+    import diffusers
+    import torch
+    from transformers import CLIPTextModel
+
+    folder, parts, dtype = request["model"], request["parts"], settings["dtype"]
     if "text" in parts:
-        text = CLIPTextModel.from_pretrained(f"{folder}/text_encoder", torch_dtype=dtype).eval()
+        text = CLIPTextModel.from_pretrained(f"{folder}/text_encoder", torch_dtype=dtype).eval().to(settings["device"])
     if "step" in parts:
-        unet = UNet2DConditionModel.from_pretrained(f"{folder}/unet", torch_dtype=dtype).eval()
+        unet = placed(diffusers.UNet2DConditionModel.from_pretrained(f"{folder}/unet", torch_dtype=dtype))
     if "decode" in parts:
-        vae = AutoencoderKL.from_pretrained(f"{folder}/vae", torch_dtype=dtype).eval()
-    if dtype != torch.float32:
-        for model in (unet, vae):
-            if model is not None:
-                model.to(memory_format=torch.channels_last)
-    return time.perf_counter() - started
+        vae = placed(diffusers.AutoencoderKL.from_pretrained(f"{folder}/vae", torch_dtype=dtype))
+    about = f"diffusers {diffusers.__version__}, PyTorch {torch.__version__}, {settings['device']}"
+    return {"value": time.perf_counter() - begin, "about": about, "dtype": request["dtype"]}
 
 
-def timed(f):
+def noise(*shape):
+    import torch
+
+    return torch.randn(*shape).to(settings["device"], settings["dtype"])
+
+
+def timed(call):
+    import torch
+
+    cuda = settings["device"] == "cuda"
     begin = time.perf_counter()
     with torch.inference_mode():
-        f()
-    return time.perf_counter() - begin
+        call()
+    if cuda:
+        torch.cuda.synchronize()
+    return {"value": time.perf_counter() - begin}
+
+
+def measure(request):
+    import torch
+
+    do, batch = request["do"], request["batch"]
+    if do == "text":
+        ids = torch.randint(0, text.config.vocab_size, (2, text.config.max_position_embeddings)).to(settings["device"])
+        return timed(lambda: text(ids))
+    if do == "step":
+        side, config = request["side"] // factor(), unet.config
+        x = noise(2 * batch, config.in_channels, side, side)
+        context = noise(2 * batch, 77, config.cross_attention_dim)
+        return timed(lambda: unet(x, 500, context))
+    side = request["side"] // factor()
+    latents = noise(batch, vae.config.latent_channels, side, side)
+    return timed(lambda: vae.decode(latents))
+
+
+def factor():
+    return 2 ** (len(vae.config.block_out_channels) - 1) if vae else 8
+
+
+def picture(request):
+    start(request)
+    import torch
+    from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(request["model"], torch_dtype=settings["dtype"])
+    pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
+    pipe.unet, pipe.vae = placed(pipe.unet), placed(pipe.vae)
+    pipe.text_encoder.to(settings["device"])
+    pipe.set_progress_bar_config(disable=True)
+    side = request["side"]
+    made = pipe(
+        request["prompt"],
+        width=side,
+        height=side,
+        num_inference_steps=request["steps"],
+        guidance_scale=7.5,
+        generator=torch.Generator().manual_seed(0),
+    )
+    made.images[0].save(request["output"])
+    return memory()
+
+
+def memory():
+    try:
+        with open("/proc/self/status") as status:
+            return {"value": 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))}
+    except OSError:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {"value": peak if sys.platform == "darwin" else 1024 * peak}
 
 
 def answer(request):
-    do, side, batch = request["do"], request.get("side", 512) // 8, request.get("batch", 1)
-    if do == "load":
-        return load(request["folder"], request.get("dtype", "float32"), request.get("threads", 0), request.get("parts", ("text", "step", "decode")))
-    if do == "step":
-        x, c = torch.randn(2 * batch, 4, side, side).to(dtype), torch.randn(2 * batch, 77, 768).to(dtype)
-        return timed(lambda: unet(x, 500, c))
-    if do == "decode":
-        z = torch.randn(1, 4, side, side).to(dtype)
-        return timed(lambda: vae.decode(z))
-    if do == "text":
-        ids = torch.randint(0, 49408, (2, 77))
-        return timed(lambda: text(ids))
+    do = request["do"]
     if do == "memory":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    raise ValueError(do)
+        return memory()
+    return {"load": load, "picture": picture}.get(do, measure)(request)
 
 
 for line in sys.stdin:
-    print(json.dumps({"value": answer(json.loads(line))}), flush=True)
+    try:
+        reply = answer(json.loads(line))
+    except ModuleNotFoundError as error:
+        reply = {"error": f"this Python has no module {error.name}. Install torch, diffusers and transformers, or name another Python"}
+    except Exception as error:
+        reply = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(reply), flush=True)

@@ -96,3 +96,11 @@ export function words(
     return refuse(option, option.flags.replace(/^.*</, "").replace(/>.*$/, ""), text);
   });
 }
+
+/** The same option for several values, separated by commas. */
+export function several(option: Option): Option {
+  const one = option.parseArg!;
+  return option.argParser((text: string) => [
+    ...new Set(text.split(",").map((value) => one(value.trim(), undefined))),
+  ]);
+}

@@ -1,5 +1,6 @@
 import { Command, type Help, type Option } from "commander";
 import { VERSION } from "../src/util/version.js";
+import { addBench } from "./commands/bench.js";
 import { addCache } from "./commands/cache.js";
 import { addCompletion } from "./commands/completion.js";
 import { addDevices } from "./commands/devices.js";
@@ -43,6 +44,7 @@ export function buildProgram(terminal: Terminal): Command {
   addInspect(program, terminal);
   addTrain(program, terminal);
   addEvaluate(program, terminal);
+  addBench(program, terminal);
   addDevices(program, terminal);
   addCache(program, terminal);
   addCompletion(program, terminal);

@@ -64,8 +64,7 @@ const inUnit = (measure: Measure, value: number): number =>
   measure === "memory" ? value / 1e9 : value;
 
 /** Three digits: "0.0123", "4.95", "122". */
-const short = (value: number): string =>
-  value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+const short = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 
 function cell(measure: Measure, values: readonly number[]): string {
   if (values.length === 0) return "-";
@@ -78,23 +77,27 @@ function cell(measure: Measure, values: readonly number[]): string {
 /** Medians at a size, with how far half of the measurements lie from them; a line a contestant. */
 export function medianRows(benchmark: Benchmark, size: number): string[][] {
   const measures = measuresAt(benchmark, size);
-  const head = measures.map((measure) => `${MEASURE_TITLES[measure]}, ${unitOf(measure)}`);
-  const rows = benchmark.contestants.map((contestant) => [
-    contestant.name,
-    ...measures.map((measure) => cell(measure, samplesOf(benchmark, contestant, size, measure))),
-  ]);
+  const head = measures.map((measure) => `${measure}, ${unitOf(measure)}`);
+  const rows = benchmark.contestants
+    .filter(({ name }) => benchmark.samples.get(name)?.has(size))
+    .map((contestant) => [
+      contestant.name,
+      ...measures.map((measure) => cell(measure, samplesOf(benchmark, contestant, size, measure))),
+    ]);
   return [[`${size}x${size}`, ...head], ...rows];
 }
 
 /** Ratios of medians at a size; none where there is nothing to compare. */
 export function ratioRows(benchmark: Benchmark, size: number): string[][] {
   const measures = measuresAt(benchmark, size);
-  const rows = pairsOf(benchmark).map((pair) => {
-    const ratios = measures.map((measure) => ratioOf(benchmark, pair, size, measure)?.toFixed(2));
-    return [`${pair.ours.name} : ${pair.theirs.name}`, ...ratios.map((ratio) => ratio ?? "-")];
+  const rows = pairsOf(benchmark).flatMap((pair) => {
+    const ratios = measures.map((measure) => ratioOf(benchmark, pair, size, measure));
+    if (ratios.every((ratio) => ratio === undefined)) return [];
+    const cells = ratios.map((ratio) => ratio?.toFixed(2) ?? "-");
+    return [[`${pair.ours.name} : ${pair.theirs.name}`, ...cells]];
   });
   if (rows.length === 0) return [];
-  return [["ratio", ...measures.map((measure) => MEASURE_TITLES[measure])], ...rows];
+  return [["ratio", ...measures], ...rows];
 }
 
 /** Everything that was measured, as results.json has it; seconds and bytes. */
