@@ -86,8 +86,9 @@ export function builder(compute: ComputeType): Builder {
 
   const outputsOf: Builder["outputsOf"] = (count, opType, inputs, attributes = {}, domain = "") => {
     const at = nodes.length;
-    const outputs = Array.from({ length: count }, (_, i) => (i === 0 ? `v${at}` : `v${at}.${i}`));
     const name = path === "" ? `${opType}_${at}` : `${path}/${opType}_${at}`;
+    // The engine names nodes that it puts in the place of others after their outputs.
+    const outputs = Array.from({ length: count }, (_, i) => (i === 0 ? name : `${name}.${i}`));
     nodes.push({ opType, domain, inputs, outputs, attributes, name });
     return outputs;
   };
