@@ -2,7 +2,7 @@
 export const DEVICES = ["auto", "cpu", "webgpu", "cuda", "coreml", "dml", "wasm"] as const;
 
 /** Names that --dtype takes. */
-export const DTYPES = ["auto", "fp32", "fp16"] as const;
+export const DTYPES = ["auto", "fp32", "fp16", "int8"] as const;
 
 /** Options of `tintype generate`, as commander parses them; undefined where not given. */
 export interface GenerateOptions {

@@ -84,6 +84,8 @@ async function open(
       ran = { device: name, dtype };
       if (device === "auto") progress.notice(`running on ${name}: ${detail} (${why})`);
     },
+    onCalibration: ({ done, total }) =>
+      progress.busy(`measuring the model for int8, ${Math.floor((100 * done) / total)} %`),
     onLoad: (part) => progress.busy(`loading the ${PART_TITLES[part]}`),
     onLoaded: (part, milliseconds) => {
       stopwatch.onLoaded(milliseconds);

@@ -9,26 +9,32 @@ import { params } from "./params.js";
 export interface Int8Options {
   /** Whether the layer of this path stays as it is. */
   readonly keeps: (path: string) => boolean;
-  /** Largest magnitudes of a convolution's results [O]: parameter `output_range` unless told otherwise. */
-  readonly range?: (p: Params, channels: number) => Value;
-  /** Called with the result of each convolution in 8 bits, by its path. */
-  readonly observe?: (path: string, result: Value) => void;
+  /** What to do where ranges are not known yet: find them out. */
+  readonly observer?: RangeObserver;
+}
+
+/** Watches convolutions while their ranges are being found out. */
+export interface RangeObserver {
+  /** Largest magnitudes to try [O], given those of the weight's rows, sqrt(sum of squares) [O]. */
+  range(path: string, rowNorms: Value): Value;
+  /** Called with each result before its bias [B,O,H,W], and with the range that was tried. */
+  result(path: string, result: Value, range: Value): void;
 }
 
 /** Names of what an 8-bit layer asks for, below its path. */
 export const INT8_PARAMS = {
   /** [I,O] of a linear layer, [O,I,k,k] of a convolution: whole numbers. */
   weight: "weight_int8",
-  /** [O] */
+  /** What one of them stands for [O]. */
   scale: "weight_scale",
-  /** [O], of convolutions. */
+  /** sqrt(sum of squares) of the weight's rows [O]; asked for while ranges are found out. */
+  norm: "weight_norm",
+  /** Largest magnitudes of a convolution's results before the bias [O]. */
   range: "output_range",
 } as const;
 
 const ONES: Init = { kind: "constant", value: 1 };
 const ZEROS: Init = { kind: "constant", value: 0 };
-
-const ownRange = (p: Params, channels: number): Value => p.get(INT8_PARAMS.range, [channels], ONES);
 
 /** x [..., I] -> [..., O], whose results are floats at once. */
 function product(p: Params, x: Value, outFeatures: number, bias: boolean): Value {
@@ -44,7 +50,8 @@ function pointwise(p: Params, x: Value, outChannels: number): Value {
 }
 
 /** Weights in 8 bits, each output channel in units of its own. */
-export function int8({ keeps, range = ownRange, observe }: Int8Options): WeightRule {
+export function int8({ keeps, observer }: Int8Options): WeightRule {
+  const { weight: values, scale, norm, range } = INT8_PARAMS;
   return {
     linear(p, x, outFeatures, bias) {
       return (keeps(p.path) ? dense.linear : product)(p, x, outFeatures, bias);
@@ -52,12 +59,17 @@ export function int8({ keeps, range = ownRange, observe }: Int8Options): WeightR
     conv2d(p, x, outChannels, kernel, options) {
       if (keeps(p.path)) return dense.conv2d(p, x, outChannels, kernel, options);
       if (kernel === 1) return pointwise(p, x, outChannels);
-      const weight = p.get(INT8_PARAMS.weight, [outChannels, x.shape[1] as number, kernel, kernel], ZEROS);
-      const scale = p.get(INT8_PARAMS.scale, [outChannels], ONES);
-      const bias = p.get("bias", [outChannels], ZEROS);
-      const operands = { weight, scale, bias, range: range(p, outChannels) };
+      const operands = {
+        weight: p.get(values, [outChannels, x.shape[1] as number, kernel, kernel], ZEROS),
+        scale: p.get(scale, [outChannels], ONES),
+        bias: p.get("bias", [outChannels], ZEROS),
+        range: observer
+          ? observer.range(p.path, p.get(norm, [outChannels], ONES))
+          : p.get(range, [outChannels], ONES),
+      };
       const result = int8Conv2d(x, operands, options);
-      observe?.(p.path, result);
+      const bias = op.reshape(operands.bias, [outChannels, 1, 1]);
+      observer?.result(p.path, op.sub(result, bias), operands.range);
       return result;
     },
   };

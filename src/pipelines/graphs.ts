@@ -8,6 +8,7 @@ import { unet } from "../models/unet/model.js";
 import { type VaeConfig, vaeFactor } from "../models/vae/config.js";
 import { vaeDecoder, vaeEncoder } from "../models/vae/model.js";
 import { denseParams } from "../nn/layers.js";
+import type { Params } from "../nn/params.js";
 
 /*
  * The four programs of a latent diffusion model, traced for any batch and any size. Inputs and
@@ -23,13 +24,13 @@ export function textGraph(config: ClipTextConfig): Graph {
 }
 
 /** x [b,C,h,w], t [b], context [b,n,D] -> prediction [b,4,h,w] */
-export function unetGraph(config: UNetConfig): Graph {
+export function unetGraph(config: UNetConfig, p: Params = denseParams()): Graph {
   const inputs = {
     x: input("x", [b, config.inChannels, h, w]),
     t: input("t", [b]),
     context: input("context", [b, symbol("n"), config.crossAttentionDim]),
   };
-  return graphOf({ prediction: unet(denseParams(), config, inputs) });
+  return graphOf({ prediction: unet(p, config, inputs) });
 }
 
 /** image [b,3,f*h,f*w] -> moments [b,2*4,h,w] */
@@ -40,7 +41,7 @@ export function encoderGraph(config: VaeConfig): Graph {
 }
 
 /** latents [b,4,h,w] -> image [b,3,f*h,f*w] */
-export function decoderGraph(config: VaeConfig): Graph {
+export function decoderGraph(config: VaeConfig, p: Params = denseParams()): Graph {
   const latents = input("latents", [b, config.latentChannels, h, w]);
-  return graphOf({ image: vaeDecoder(denseParams(), config, latents) });
+  return graphOf({ image: vaeDecoder(p, config, latents) });
 }

@@ -1,3 +1,9 @@
+export {
+  type CalibrationOptions,
+  type CalibrationProgress,
+  calibrate,
+  THOROUGH_CALIBRATION,
+} from "./calibrate.js";
 export { type ClipScorer, openClipScorer } from "./clipScore.js";
 export {
   DEFAULT_GUIDANCE_SCALE,
@@ -7,6 +13,7 @@ export {
 export { defaultsOf } from "./defaultsOf.js";
 export { imageToImage } from "./imageToImage.js";
 export { inpaint } from "./inpaint.js";
+export { type Int8Mode, type Int8Ranges, type WeightLimit, weightLimit } from "./int8.js";
 export { type MemoryPrediction, predictMemory, type RunSize, weightBytes } from "./memory.js";
 export {
   type DiffusionModel,
@@ -15,6 +22,7 @@ export {
   openModel,
 } from "./model.js";
 export { PART_TITLES, type Part } from "./parts.js";
+export { openRanges, rangesPath, readRanges, writeRanges } from "./rangeFiles.js";
 export type {
   GenerationRequest,
   ImageToImageRequest,

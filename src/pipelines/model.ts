@@ -15,12 +15,14 @@ import type { UNetConfig } from "../models/unet/config.js";
 import { type VaeConfig, vaeFactor } from "../models/vae/config.js";
 import type { Engine, LoadOptions, Program } from "../runtime/engine.js";
 import { torchCpuNoise } from "../tensor/random.js";
+import type { StoredTensors } from "../tensor/stored.js";
 import { full, type Tensor } from "../tensor/tensor.js";
 import { clipTokenizer, type Tokenizer } from "../text/index.js";
 import { invariant } from "../util/errors.js";
 import type { Defaults } from "./defaults.js";
 import { defaultsOf } from "./defaultsOf.js";
 import { decoderGraph, encoderGraph, textGraph, unetGraph } from "./graphs.js";
+import { type Int8Mode, type Int8Part, int8Program, observed, observingProgram } from "./int8.js";
 import { predictMemory, type RunSize, requireMemory } from "./memory.js";
 import { PART_TITLES, type Part } from "./parts.js";
 import { lookUpTokens } from "./textEmbedding.js";
@@ -71,6 +73,8 @@ export interface OpenOptions {
   readonly onLoad?: (part: Part) => void;
   /** Bytes of memory that are free now; without it memory is not checked. */
   readonly availableMemory?: () => number;
+  /** Computes the UNet and the VAE decoder in 8 bits. */
+  readonly int8?: Int8Mode;
 }
 
 /**
@@ -99,7 +103,8 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
 
   const defaults = defaultsOf(files);
   const tokenizer = await openTokenizer(files);
-  const programs = programShelf(files, graphs, options);
+  const parts = options.int8 ? inInt8(files, graphs, options.int8) : inFloats(files, graphs);
+  const programs = programShelf(files, parts, options);
   const predict: DiffusionModel["predict"] = async (x, t, context) => {
     const unet = await programs.get("unet");
     return (await unet.run({ x, t: full([x.shape[0]!], t), context })).prediction!;
@@ -129,12 +134,13 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
     factor,
     nativeSize: told.unet.config.sampleSize * factor,
     defaults,
-    graphs,
-    checkMemory(size, parts) {
+    graphs: graphsOf(parts),
+    checkMemory(size, used) {
       const { availableMemory, lowMemory = false } = options;
       if (!availableMemory) return;
       const loaded = programs.loaded();
-      const prediction = predictMemory({ graphs, factor }, size, { parts, loaded, lowMemory });
+      const model = { graphs: graphsOf(parts), factor };
+      const prediction = predictMemory(model, size, { parts: used, loaded, lowMemory });
       requireMemory(prediction, availableMemory(), size, lowMemory);
     },
     encodePrompts,
@@ -171,6 +177,46 @@ async function probe(
   return predictionFromProbe(x, output);
 }
 
+/** What a part's program is loaded from. */
+interface PartProgram {
+  readonly graph: Graph;
+  readonly weights: StoredTensors;
+  /** What the loaded program is used as, where that is not itself. */
+  readonly wrap?: (program: Program) => Program;
+}
+
+type PartPrograms = Readonly<Record<Part, PartProgram>>;
+
+function inFloats(files: ModelFiles, graphs: Readonly<Record<Part, Graph>>): PartPrograms {
+  const part = (name: Part, { weights }: Component<unknown>) => ({ graph: graphs[name], weights });
+  return {
+    text: part("text", files.text),
+    unet: part("unet", files.unet),
+    encoder: part("encoder", files.vae),
+    decoder: part("decoder", files.vae),
+  };
+}
+
+function inInt8(
+  files: ModelFiles,
+  graphs: Readonly<Record<Part, Graph>>,
+  mode: Int8Mode,
+): PartPrograms {
+  const int8 = (part: Int8Part): PartProgram => {
+    if ("ranges" in mode) return int8Program(files, part, mode.ranges[part], mode.limit);
+    const observing = observingProgram(files, part, mode.limit);
+    return { ...observing, wrap: (program) => observed(program, observing, mode.peaks[part]) };
+  };
+  return { ...inFloats(files, graphs), unet: int8("unet"), decoder: int8("decoder") };
+}
+
+const graphsOf = (parts: PartPrograms): Readonly<Record<Part, Graph>> => ({
+  text: parts.text.graph,
+  unet: parts.unet.graph,
+  encoder: parts.encoder.graph,
+  decoder: parts.decoder.graph,
+});
+
 /** Programs that are loaded when asked for, kept, and freed. */
 interface ProgramShelf {
   loaded(): readonly Part[];
@@ -181,16 +227,10 @@ interface ProgramShelf {
 
 function programShelf(
   files: ModelFiles,
-  graphs: Readonly<Record<Part, Graph>>,
+  parts: PartPrograms,
   { engine, lowMemory = false, onLoad }: OpenOptions,
 ): ProgramShelf {
   const loaded = new Map<Part, Promise<Program>>();
-  const component: Record<Part, Component<unknown>> = {
-    text: files.text,
-    unet: files.unet,
-    encoder: files.vae,
-    decoder: files.vae,
-  };
   const load = async (part: Part): Promise<Program> => {
     onLoad?.(part);
     const options: LoadOptions = {
@@ -198,7 +238,8 @@ function programShelf(
       // Half precision overflows in the autoencoder of Stable Diffusion.
       fullPrecision: part === "encoder" || part === "decoder",
     };
-    return await engine.load(graphs[part], component[part].weights, options);
+    const { graph, weights, wrap = (program) => program } = parts[part];
+    return wrap(await engine.load(graph, weights, options));
   };
   const release = async (part: Part): Promise<void> => {
     const program = loaded.get(part);

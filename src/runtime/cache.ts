@@ -4,8 +4,7 @@ import { sizeOf } from "../tensor/tensor.js";
 import { type ByteSource, readJson } from "../util/bytes.js";
 import { check } from "../util/errors.js";
 import type { Client } from "./client.js";
-import type { Replies, SessionSpec, WeightBlob } from "./protocol.js";
-import { blobBuffers } from "./weights.js";
+import { blobBuffers, type Replies, type SessionSpec, type WeightBlob } from "./protocol.js";
 
 /*
  * Compiled programs on disk: the optimised graph, and the weights in the layout that this processor
@@ -25,8 +24,6 @@ export interface ProgramCache {
    */
   load(client: Client, spec: SessionSpec, of: CacheSubject): Promise<Replies["load"]>;
 }
-
-
 
 /** What a program was made from. */
 export interface CacheSubject {
@@ -203,7 +200,8 @@ async function makeRoom(options: CacheOptions, { weights }: CacheSubject): Promi
   const { platform, limit } = options;
   const folder = folderOf(platform.cacheDir);
   // A weight takes its bytes in float32, or in 8 bits, and as many again where it is packed.
-  const bytes = ({ dtype, shape }: StoredTensor): number => sizeOf(shape) * (dtype === "i8" ? 1 : 4);
+  const bytes = ({ dtype, shape }: StoredTensor): number =>
+    sizeOf(shape) * (dtype === "i8" ? 1 : 4);
   const need = weights.reduce((n, w) => n + 2 * bytes(w), 0);
   if (need > limit) return false;
   try {
@@ -301,6 +299,27 @@ async function keyOf(
   text(fingerprint);
   text(`${spec.provider} ${spec.optimization} ${JSON.stringify(spec.config)}`);
   hash.update(spec.model as Uint8Array);
+  await identify(platform, weights, hash);
+  return (await hash.digest()).slice(0, 32);
+}
+
+/** A name for weights that changes when their files do, without reading all of these. */
+export async function weightsKey(
+  platform: Pick<Platform, "files" | "hash">,
+  weights: Iterable<StoredTensor>,
+): Promise<string> {
+  const hash = platform.hash("sha256");
+  await identify(platform, weights, hash);
+  return (await hash.digest()).slice(0, 32);
+}
+
+/** Adds what tells the files of weights from others: path, size, time, and samples of their bytes. */
+async function identify(
+  { files }: Pick<Platform, "files">,
+  weights: Iterable<StoredTensor>,
+  hash: ReturnType<Platform["hash"]>,
+): Promise<void> {
+  const text = (s: string): void => hash.update(new TextEncoder().encode(`${s}\n`));
   const seen = new Set<ByteSource>();
   const add = async (source: ByteSource): Promise<void> => {
     if (seen.has(source)) return;
@@ -312,13 +331,12 @@ async function keyOf(
       text(`${source.name} ${source.size}`); // in memory already, so all of it
       hash.update(await source.read(0, source.size));
     } else {
-      const stat = await platform.files.stat(source.path);
+      const stat = await files.stat(source.path);
       text(`${source.path} ${source.size} ${stat?.modified ?? ""}`);
       for (const sample of await samples(source)) hash.update(sample);
     }
   };
   for (const { source } of weights) await add(source);
-  return (await hash.digest()).slice(0, 32);
 }
 
 /** The first blocks of a file, where its header is, and some spread over the rest. */

@@ -8,11 +8,11 @@ import type { Tensor } from "../tensor/tensor.js";
 import { check } from "../util/errors.js";
 import type { Client } from "./client.js";
 import { explained } from "./explain.js";
-import type { SessionSpec } from "./protocol.js";
+import { blobBuffers, type SessionSpec } from "./protocol.js";
 import type { DeviceName, DeviceSetup } from "./setup.js";
 import type { TrainingEngine } from "./training.js";
 import { trainingEngine } from "./trainingEngine.js";
-import { blobBuffers, placeWeights, sessionSpec, unchanged } from "./weights.js";
+import { placeWeights, sessionSpec, unchanged } from "./weights.js";
 import { bindingsOf, unwired, wireInputs, wireShapes } from "./wire.js";
 
 export type { DeviceName, DeviceSetup } from "./setup.js";

@@ -14,7 +14,7 @@ import {
   type KnownStore,
   type TrainingContext,
 } from "./parameterStore.js";
-import type { Binding, SessionSpec, StoreBindings } from "./protocol.js";
+import { type Binding, blobBuffers, type SessionSpec, type StoreBindings } from "./protocol.js";
 import type { DeviceSetup, TrainingSetup } from "./setup.js";
 import type {
   ParameterStore,
@@ -22,7 +22,7 @@ import type {
   TrainingEngine,
   TrainingProgram,
 } from "./training.js";
-import { blobBuffers, placeWeights, sessionSpec, unchanged } from "./weights.js";
+import { placeWeights, sessionSpec, unchanged } from "./weights.js";
 import { bindingsOf, unwired, wireInputs, wireShapes } from "./wire.js";
 
 /**

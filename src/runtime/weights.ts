@@ -56,7 +56,8 @@ export function placeWeights(
 }
 
 /** Whether a tensor's bytes are those of a file, or none. */
-const lies = ({ source, length }: StoredTensor): boolean => source.path !== undefined || length === 0;
+const lies = ({ source, length }: StoredTensor): boolean =>
+  source.path !== undefined || length === 0;
 
 /** A weight's bytes in a buffer of their own, which moves to the worker; bfloat16 as float32. */
 async function readBlob(weight: StoredTensor): Promise<Uint8Array<ArrayBuffer>> {
@@ -83,9 +84,6 @@ export function sessionSpec(
     ...more,
   };
 }
-
-export const blobBuffers = (spec: SessionSpec): ArrayBuffer[] =>
-  spec.blobs.map((b) => b.data.buffer);
 
 /**
  * Loads while the files of `weights` are what was opened; throws "io" or "not-found", naming the file,

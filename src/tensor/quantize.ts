@@ -1,9 +1,13 @@
 import { invariant } from "../util/errors.js";
 
-/** A matrix in 8 bits: whole numbers, and what one of them stands for in each row. */
+/** A matrix in 8 bits. */
 export interface Quantized {
+  /** Whole numbers. */
   readonly values: Int8Array<ArrayBuffer>;
+  /** What one of them stands for, by row. */
   readonly scale: Float32Array<ArrayBuffer>;
+  /** sqrt(sum of squares) of each row. */
+  readonly norm: Float32Array<ArrayBuffer>;
 }
 
 /**
@@ -16,14 +20,17 @@ export function quantizeRows(matrix: Float32Array, rows: number, limit: 127 | 63
   const width = matrix.length / rows;
   const values = new Int8Array(matrix.length);
   const scale = new Float32Array(rows);
+  const norm = new Float32Array(rows);
   for (let row = 0; row < rows; row++) {
     const start = row * width;
-    const unit = unitOf(matrix, start, start + width, limit);
+    const { largest, squares } = magnitudes(matrix, start, start + width);
+    const unit = largest === 0 ? 1 : largest / limit;
     scale[row] = unit;
+    norm[row] = Math.sqrt(squares);
     const inverse = 1 / unit;
     for (let i = start; i < start + width; i++) values[i] = roundHalfUp(matrix[i]! * inverse);
   }
-  return { values, scale };
+  return { values, scale, norm };
 }
 
 /** The same of a matrix [rows, width], its values transposed [width, rows]. */
@@ -32,17 +39,23 @@ export function quantizeRowsTransposed(
   rows: number,
   limit: 127 | 63,
 ): Quantized {
-  const { values, scale } = quantizeRows(matrix, rows, limit);
-  return { values: transposed(values, rows), scale };
+  const { values, ...rest } = quantizeRows(matrix, rows, limit);
+  return { values: transposed(values, rows), ...rest };
 }
 
-function unitOf(x: Float32Array, start: number, end: number, limit: number): number {
+function magnitudes(
+  x: Float32Array,
+  start: number,
+  end: number,
+): { readonly largest: number; readonly squares: number } {
   let largest = 0;
+  let squares = 0;
   for (let i = start; i < end; i++) {
     const magnitude = Math.abs(x[i]!);
     if (magnitude > largest) largest = magnitude;
+    squares += magnitude * magnitude;
   }
-  return largest === 0 ? 1 : largest / limit;
+  return { largest, squares };
 }
 
 /** Of magnitudes up to 127.5; far quicker than Math.round. */

@@ -1,0 +1,76 @@
+import type { ModelFiles } from "../checkpoints/index.js";
+import type { Engine } from "../runtime/engine.js";
+import { check } from "../util/errors.js";
+import { type Int8Part, type Int8Ranges, type Peaks, rangesOf, weightLimit } from "./int8.js";
+import { openModel } from "./model.js";
+import { textToImage } from "./textToImage.js";
+
+/** What is drawn to find out how large the results of layers become. */
+export interface CalibrationOptions {
+  readonly engine: Engine;
+  /** A picture is drawn for each. */
+  readonly prompts: readonly string[];
+  /** Steps of each, which spread over the whole schedule. */
+  readonly steps: number;
+  /** Pixels, multiples of 8; the model's own size by default. */
+  readonly width?: number | undefined;
+  readonly height?: number | undefined;
+  readonly seed?: bigint | undefined;
+  /** How much larger than what was seen results may be: 1.1 is a tenth. */
+  readonly room: number;
+  readonly lowMemory?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A quick look at a model, for its first picture in 8 bits: half its size, few steps, much room. */
+export const QUICK_CALIBRATION = { prompts: ["a photograph"], steps: 4, room: 1.25 } as const;
+
+/** Prompts of several kinds over the whole schedule. */
+export const THOROUGH_CALIBRATION = {
+  prompts: [
+    "a photograph of an astronaut riding a horse",
+    "a red house beside a lake at sunset",
+    "portrait of an old woman, oil on canvas",
+    "a futuristic cityscape at night, neon lights",
+  ],
+  steps: 8,
+  room: 1.1,
+} as const;
+
+/** What calibrating yields after each step. */
+export interface CalibrationProgress {
+  /** Steps done of all. */
+  readonly done: number;
+  readonly total: number;
+}
+
+/**
+ * Measures how large the results of each layer become while pictures are drawn in 8 bits over ranges that
+ * are wide enough. Throws "bad-argument" for no prompts, and whatever drawing throws.
+ */
+export async function* calibrate(
+  files: ModelFiles,
+  {
+    engine,
+    prompts,
+    steps,
+    width,
+    height,
+    room,
+    lowMemory = false,
+    signal,
+    seed = 0n,
+  }: CalibrationOptions,
+): AsyncGenerator<CalibrationProgress, Int8Ranges, undefined> {
+  check(prompts.length > 0, "bad-argument", "calibrate: expected a prompt or more, got none.");
+  const peaks: Record<Int8Part, Peaks> = { unet: new Map(), decoder: new Map() };
+  const limit = await weightLimit(engine);
+  await using model = await openModel(files, { engine, lowMemory, int8: { limit, peaks } });
+  const total = prompts.length * steps;
+  for (const [k, prompt] of prompts.entries()) {
+    const request = { prompt, steps, width, height, signal, seed: seed + BigInt(k) };
+    for await (const { i, count } of textToImage(model, request))
+      yield { done: k * steps + ((i + 1) / count) * steps, total };
+  }
+  return { unet: rangesOf(peaks.unet, room), decoder: rangesOf(peaks.decoder, room) };
+}

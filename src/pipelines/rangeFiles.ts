@@ -1,0 +1,94 @@
+import type { ModelFiles } from "../checkpoints/index.js";
+import { encodeSafetensors, readSafetensors } from "../formats/index.js";
+import { vaeFactor } from "../models/vae/config.js";
+import type { Platform } from "../platform/types.js";
+import { weightsKey } from "../runtime/cache.js";
+import type { Engine } from "../runtime/engine.js";
+import { readTensor } from "../tensor/convert.js";
+import { type CalibrationProgress, calibrate, QUICK_CALIBRATION } from "./calibrate.js";
+import { INT8_PARTS, type Int8Mode, type Int8Part, type Int8Ranges, weightLimit } from "./int8.js";
+
+/*
+ * Ranges of a model's results, kept in the cache folder and found by the model's weights. They are
+ * derived and may be deleted at any time.
+ */
+
+type RangePlatform = Pick<Platform, "files" | "hash" | "cacheDir" | "openFile">;
+
+const SUFFIX = ".safetensors";
+
+/** Where the ranges of a model are kept. */
+export async function rangesPath(platform: RangePlatform, files: ModelFiles): Promise<string> {
+  const weights = [...files.unet.weights.values(), ...files.vae.weights.values()];
+  return `${platform.cacheDir}/ranges/${await weightsKey(platform, weights)}${SUFFIX}`;
+}
+
+/** The ranges at `path`; undefined where there are none, or none that can be read. */
+export async function readRanges(
+  platform: RangePlatform,
+  path: string,
+): Promise<Int8Ranges | undefined> {
+  try {
+    const { tensors } = await readSafetensors(await platform.openFile(path));
+    const ranges: Record<Int8Part, Map<string, Float32Array<ArrayBuffer>>> = {
+      unet: new Map(),
+      decoder: new Map(),
+    };
+    for (const [name, stored] of tensors) {
+      const part = INT8_PARTS.find((p) => name.startsWith(`${p}/`));
+      if (part) ranges[part].set(name.slice(part.length + 1), (await readTensor(stored)).data);
+    }
+    return ranges;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes ranges, whole or not at all. Throws "io". */
+export async function writeRanges(
+  platform: RangePlatform,
+  path: string,
+  ranges: Int8Ranges,
+): Promise<void> {
+  const tensors = INT8_PARTS.flatMap((part) =>
+    [...ranges[part]].map(
+      ([layer, data]) =>
+        [
+          `${part}/${layer}`,
+          { dtype: "f32", shape: [data.length], bytes: new Uint8Array(data.buffer.slice(0)) },
+        ] as const,
+    ),
+  );
+  await platform.files.makeFolder(path.slice(0, path.lastIndexOf("/")));
+  await platform.files.writeAtomically(path, await encodeSafetensors(new Map(tensors), undefined));
+}
+
+/** How a model is computed in 8 bits: over ranges that were measured before, or are now and then kept. */
+export async function openRanges(
+  files: ModelFiles,
+  engine: Engine,
+  platform: RangePlatform,
+  options: {
+    readonly lowMemory?: boolean | undefined;
+    readonly signal?: AbortSignal | undefined;
+    readonly onCalibration?: ((progress: CalibrationProgress) => void) | undefined;
+  } = {},
+): Promise<Int8Mode> {
+  const { lowMemory, signal, onCalibration } = options;
+  const path = await rangesPath(platform, files);
+  const known = await readRanges(platform, path);
+  const limit = await weightLimit(engine);
+  if (known) return { limit, ranges: known };
+  const side = (files.unet.config.sampleSize * vaeFactor(files.vae.config)) / 2;
+  const size = Math.max(64, side - (side % 64));
+  const settings = { ...QUICK_CALIBRATION, width: size, height: size, lowMemory, signal };
+  const measuring = calibrate(files, { ...settings, engine });
+  for (;;) {
+    const { done, value } = await measuring.next();
+    if (!done) onCalibration?.(value);
+    else {
+      await writeRanges(platform, path, value).catch(() => {}); // they will be measured again
+      return { limit, ranges: value };
+    }
+  }
+}
