@@ -7,6 +7,7 @@ import { addDevices } from "./commands/devices.js";
 import { addEvaluate } from "./commands/evaluate.js";
 import { addGenerate } from "./commands/generate.js";
 import { addInspect } from "./commands/inspect.js";
+import { addProfile } from "./commands/profile.js";
 import { addTrain } from "./commands/train.js";
 import { EXIT, report } from "./report.js";
 import type { Terminal } from "./terminal.js";
@@ -45,6 +46,7 @@ export function buildProgram(terminal: Terminal): Command {
   addTrain(program, terminal);
   addEvaluate(program, terminal);
   addBench(program, terminal);
+  addProfile(program, terminal);
   addDevices(program, terminal);
   addCache(program, terminal);
   addCompletion(program, terminal);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { readProfile, timeByLayer, timeByOperator } from "./profile.js";
+import { operatorTime, readProfile, timeByLayer, timeByOperator, typicalRun } from "./profile.js";
 
 const node = (name: string, operator: string, dur: number) => ({
   cat: "Node",
@@ -53,13 +53,13 @@ test("nodes without weights belong to the module around their neighbours", () =>
 });
 
 test("time by layer, cut to a depth, with its largest operator", () => {
-  const runs = readProfile(EVENTS);
-  expect(timeByLayer(runs, 1)).toEqual([
+  const typical = typicalRun(readProfile(EVENTS));
+  expect(timeByLayer(typical, 1)).toEqual([
     expect.objectContaining({ name: "down_blocks.0", calls: 10, milliseconds: 0.94 }),
     expect.objectContaining({ name: "conv_in", calls: 1, milliseconds: 0.04, share: 0.04 }),
     expect.objectContaining({ name: "", calls: 2, milliseconds: 0.02 }),
   ]);
-  expect(timeByLayer(runs, 4).slice(0, 2)).toEqual([
+  expect(timeByLayer(typical, 4).slice(0, 2)).toEqual([
     {
       name: `${BLOCK}.attn1`,
       calls: 3,
@@ -72,7 +72,7 @@ test("time by layer, cut to a depth, with its largest operator", () => {
 });
 
 test("time by operator, with the layer that uses it most", () => {
-  const rows = timeByOperator(readProfile(EVENTS), 1);
+  const rows = timeByOperator(typicalRun(readProfile(EVENTS)), 1);
   expect(rows[0]).toEqual({
     name: "Gemm",
     calls: 4,
@@ -84,12 +84,15 @@ test("time by operator, with the layer that uses it most", () => {
   expect(rows.reduce((sum, r) => sum + r.share, 0)).toBeCloseTo(1);
 });
 
-test("several runs are averaged", () => {
-  const twice = [...EVENTS, node("conv_in/Conv_2", "Conv", 80), run(100)];
-  const runs = readProfile(twice);
-  expect(runs.map((r) => r.nodes.length)).toEqual([13, 1]);
-  const conv = timeByLayer(runs, 1).find((r) => r.name === "conv_in")!;
-  expect(conv).toMatchObject({ calls: 1, milliseconds: 0.06 });
+test("of several runs, each operator takes its median", () => {
+  const slow = (event: (typeof EVENTS)[number]) =>
+    event.name.startsWith("conv_in") ? { ...event, dur: 9000 } : event;
+  const runs = readProfile([...EVENTS, ...EVENTS.map(slow), run(1300), ...EVENTS]);
+  expect(runs.map((r) => r.nodes.length)).toEqual([13, 13, 0, 13]);
+  const typical = typicalRun(runs.filter((r) => r.nodes.length > 0));
+  expect(typical.microseconds).toBe(1200);
+  expect(operatorTime(typical)).toBe(1000);
+  expect(() => typicalRun(runs)).toThrow("differ in their operators");
 });
 
 test("anything else is no profile", () => {

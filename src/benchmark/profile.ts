@@ -1,4 +1,5 @@
-import { TintypeError } from "../util/errors.js";
+import { invariant, TintypeError } from "../util/errors.js";
+import { median } from "./statistics.js";
 
 /*
  * ONNX Runtime's profile of a program, by layer and by operator.
@@ -25,9 +26,8 @@ export interface ProfiledRun {
 /** Time that belongs together. */
 export interface ProfileShare {
   readonly name: string;
-  /** Operators a run. */
+  /** Operators. */
   readonly calls: number;
-  /** Mean of the runs. */
   readonly milliseconds: number;
   /** Of all operators' time. */
   readonly share: number;
@@ -99,40 +99,54 @@ function modulesOf(path: string): string[] {
   return path === "" ? [] : path.split(/\.(?!\d+(?:\.|$))/);
 }
 
-/** Time by module, cut to `depth` modules, the longest first. */
-export function timeByLayer(runs: readonly ProfiledRun[], depth: number): ProfileShare[] {
-  return shares(
-    runs,
-    (n) => layerOf(n, depth),
-    (n) => n.operator,
+/** The run that several of one size come to: of each operator the median time. */
+export function typicalRun(runs: readonly ProfiledRun[]): ProfiledRun {
+  const [first] = runs;
+  invariant(first !== undefined, "no run to be typical");
+  invariant(
+    runs.every((run) => run.nodes.length === first.nodes.length),
+    "runs of one program and size that differ in their operators",
   );
+  const nodes = first.nodes.map((node, i) => {
+    return { ...node, microseconds: median(runs.map((run) => run.nodes[i]!.microseconds)) };
+  });
+  return { nodes, microseconds: median(runs.map((run) => run.microseconds)) };
+}
+
+/** Microseconds of all operators. */
+export function operatorTime({ nodes }: Pick<ProfiledRun, "nodes">): number {
+  return nodes.reduce((total, node) => total + node.microseconds, 0);
+}
+
+/** Time by module, cut to `depth` modules, the longest first. */
+export function timeByLayer(run: ProfiledRun, depth: number): ProfileShare[] {
+  return shares(run, layerOf(depth), (node) => node.operator);
 }
 
 /** Time by operator, the longest first, and the layers that use it most, cut to `depth` modules. */
-export function timeByOperator(runs: readonly ProfiledRun[], depth: number): ProfileShare[] {
-  return shares(
-    runs,
-    (n) => n.operator,
-    (n) => layerOf(n, depth),
-  );
+export function timeByOperator(run: ProfiledRun, depth: number): ProfileShare[] {
+  return shares(run, (node) => node.operator, layerOf(depth));
 }
-
-const layerOf = ({ path }: ProfiledNode, depth: number): string =>
-  modulesOf(path).slice(0, depth).join(".");
 
 type Key = (node: ProfiledNode) => string;
 
-function shares(runs: readonly ProfiledRun[], key: Key, part: Key): ProfileShare[] {
-  const nodes = runs.flatMap((run) => run.nodes);
-  const total = sum(nodes);
+const layerOf =
+  (depth: number): Key =>
+  ({ path }) =>
+    modulesOf(path).slice(0, depth).join(".");
+
+function shares({ nodes }: ProfiledRun, key: Key, part: Key): ProfileShare[] {
+  const total = operatorTime({ nodes });
   const rows = [...grouped(nodes, key)].map(([name, group]): ProfileShare => {
-    const time = sum(group);
-    const parts = [...grouped(group, part)].map(([name, of]) => ({ name, time: sum(of) }));
+    const time = operatorTime({ nodes: group });
+    const parts = [...grouped(group, part)].map(([name, of]) => {
+      return { name, time: operatorTime({ nodes: of }) };
+    });
     const first = parts.reduce((a, b) => (b.time > a.time ? b : a));
     return {
       name,
-      calls: group.length / runs.length,
-      milliseconds: time / 1000 / runs.length,
+      calls: group.length,
+      milliseconds: time / 1000,
       share: total === 0 ? 0 : time / total,
       mostly: { name: first.name, share: time === 0 ? 0 : first.time / time },
     };
@@ -150,6 +164,3 @@ function grouped(nodes: readonly ProfiledNode[], key: Key): Map<string, Profiled
   }
   return groups;
 }
-
-const sum = (nodes: readonly ProfiledNode[]): number =>
-  nodes.reduce((total, node) => total + node.microseconds, 0);
