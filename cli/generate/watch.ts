@@ -59,12 +59,15 @@ export function watch(now: () => number): Watch {
         });
         return encoded;
       },
-      predict(x, t, context) {
-        onWork("unet");
-        return timed(
-          () => model.predict(x, t, context),
-          (ms) => void times.callMs.push(ms),
-        );
+      predictor(shortcuts) {
+        const predict = model.predictor(shortcuts);
+        return (...asked) => {
+          onWork("unet");
+          return timed(
+            () => predict(...asked),
+            (ms) => void times.callMs.push(ms),
+          );
+        };
       },
       encodeImage(image) {
         onWork("encoder");

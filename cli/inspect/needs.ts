@@ -50,7 +50,7 @@ export function memoryNeeds(
   const size = { width: side, height: side, batch: 1, guided: true };
   const parts: readonly Part[] = ["text", "unet", "decoder"];
   const predict = (lowMemory: boolean) =>
-    predictMemory({ graphs, factor }, size, { parts, lowMemory });
+    predictMemory({ graphs: (part) => [graphs[part]], factor }, size, { parts, lowMemory });
   const whole = predict(false);
   const saved = (["text", "unet"] as const).reduce(
     (n, part) => n + weightBytes(graphs[part], 2),

@@ -19,8 +19,8 @@ export interface Int8Weights {
 
 /**
  * The weights that a graph in 8 bits asks for, from those of a checkpoint: rounded when they are read,
- * one layer at a time, so that the checkpoint stays as it is and nothing is held in memory. What neither
- * has is missing here as well, for the loader to name.
+ * one layer at a time, so that the checkpoint stays as it is and nothing is held in memory. Layers come
+ * with all that they could ask for. What neither has is missing here as well, for the loader to name.
  */
 export function int8Weights(
   graph: Graph,
@@ -35,7 +35,7 @@ export function int8Weights(
     const weight = weights.get(`${path}.weight`);
     if (name !== `${path}.${INT8_PARAMS.weight}` || !weight) continue;
     for (const [part, tensor] of layer(weight, shape.length === 2, limit))
-      if (graph.params.has(`${path}.${part}`)) found.set(`${path}.${part}`, tensor);
+      found.set(`${path}.${part}`, tensor);
   }
   const named = [...ranges].map(([path, data]): [string, Tensor] => [
     `${path}.${INT8_PARAMS.range}`,
@@ -69,20 +69,18 @@ function layer(
   ];
 }
 
-/** Parts of one computation, which is forgotten when one of them is read a second time or all were. */
+/** Parts of one computation. The values are large and are let go of once they were read. */
 function together(quantize: () => Promise<Quantized>) {
-  let pending: Promise<Quantized> | undefined;
-  const read = new Set<keyof Quantized>();
+  let whole: Promise<Quantized> | undefined;
+  let small: Omit<Quantized, "values"> | undefined;
   return async (part: keyof Quantized): Promise<ArrayBufferView<ArrayBuffer>> => {
-    if (!pending || read.has(part)) {
-      pending = quantize();
-      read.clear();
-    }
-    read.add(part);
-    const quantized = pending;
-    // The values are large: whoever has read them and the scale rarely comes back.
-    if (read.has("values") && read.has("scale")) pending = undefined;
-    return (await quantized)[part];
+    if (part !== "values" && small) return small[part];
+    whole ??= quantize();
+    const { values, ...rest } = await whole;
+    small = rest;
+    if (part !== "values") return rest[part];
+    whole = undefined;
+    return values;
   };
 }
 

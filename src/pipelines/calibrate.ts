@@ -1,4 +1,4 @@
-import type { ModelFiles } from "../checkpoints/index.js";
+import type { ModelFiles, SettlePlatform } from "../checkpoints/index.js";
 import type { Engine } from "../runtime/engine.js";
 import { check } from "../util/errors.js";
 import { type Int8Part, type Int8Ranges, type Peaks, rangesOf, weightLimit } from "./int8.js";
@@ -8,6 +8,8 @@ import { textToImage } from "./textToImage.js";
 /** What is drawn to find out how large the results of layers become. */
 export interface CalibrationOptions {
   readonly engine: Engine;
+  /** Where rounded weights are put while programs are compiled. */
+  readonly platform?: SettlePlatform | undefined;
   /** A picture is drawn for each. */
   readonly prompts: readonly string[];
   /** Steps of each, which spread over the whole schedule. */
@@ -52,6 +54,7 @@ export async function* calibrate(
   files: ModelFiles,
   {
     engine,
+    platform,
     prompts,
     steps,
     width,
@@ -65,7 +68,7 @@ export async function* calibrate(
   check(prompts.length > 0, "bad-argument", "calibrate: expected a prompt or more, got none.");
   const peaks: Record<Int8Part, Peaks> = { unet: new Map(), decoder: new Map() };
   const limit = await weightLimit(engine);
-  await using model = await openModel(files, { engine, lowMemory, int8: { limit, peaks } });
+  await using model = await openModel(files, { engine, lowMemory, int8: { limit, peaks, platform } });
   const total = prompts.length * steps;
   for (const [k, prompt] of prompts.entries()) {
     const request = { prompt, steps, width, height, signal, seed: seed + BigInt(k) };

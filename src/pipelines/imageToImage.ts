@@ -32,7 +32,7 @@ export async function* imageToImage(
   const settings = settle(request, sizeOfImage(image), model);
   requireNoMask(model);
   const plan = planFor(model, request, settings.steps, { strength });
-  model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"]);
+  model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"], settings.shortcuts);
   const conditioning = await encodeConditioning(model, settings);
   throwIfAborted(request.signal);
   const noise = noiseSources(settings);

@@ -22,6 +22,7 @@ export {
   openModel,
 } from "./model.js";
 export { PART_TITLES, type Part } from "./parts.js";
+export type { Predict } from "./predictor.js";
 export { openRanges, rangesPath, readRanges, writeRanges } from "./rangeFiles.js";
 export type {
   GenerationRequest,
@@ -36,4 +37,5 @@ export {
   type GenerationStep,
   type Timings,
 } from "./run.js";
+export type { DeepCache, ShortcutRequest, Shortcuts } from "./shortcuts.js";
 export { textToImage } from "./textToImage.js";

@@ -27,7 +27,7 @@ export async function* inpaint(model: DiffusionModel, request: InpaintRequest): 
   const settings = settle(request, sizeOfImage(image), model);
   const { width, height } = settings;
   const plan = planFor(model, request, settings.steps, { strength, inpaint: true });
-  model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"]);
+  model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"], settings.shortcuts);
   const conditioning = await encodeConditioning(model, settings);
   throwIfAborted(request.signal);
   const noise = noiseSources(settings);

@@ -1,4 +1,9 @@
-import { int8Weights, type ModelFiles, type OutputRanges } from "../checkpoints/index.js";
+import {
+  int8Weights,
+  type ModelFiles,
+  type OutputRanges,
+  type SettlePlatform,
+} from "../checkpoints/index.js";
 import { int8Linear } from "../graph/composites.js";
 import { type Graph, graphOf } from "../graph/graph.js";
 import * as op from "../graph/ops.js";
@@ -9,7 +14,6 @@ import type { Engine, Program } from "../runtime/engine.js";
 import { type StoredTensors, storedInMemory } from "../tensor/stored.js";
 import { full, type Tensor, tensor } from "../tensor/tensor.js";
 import { memorySource } from "../util/bytes.js";
-import { decoderGraph, unetGraph } from "./graphs.js";
 
 /** Parts that can be computed in 8 bits; text encoder and VAE encoder take little time. */
 export type Int8Part = "unet" | "decoder";
@@ -26,10 +30,11 @@ const KEPT: Readonly<Record<Int8Part, RegExp>> = {
 };
 
 /** How a model is computed in 8 bits: over ranges that are known, or finding them out. */
-export type Int8Mode = { readonly limit: WeightLimit } & (
-  | { readonly ranges: Int8Ranges }
-  | { readonly peaks: Readonly<Record<Int8Part, Peaks>> }
-);
+export type Int8Mode = {
+  readonly limit: WeightLimit;
+  /** Where rounded weights are put while a program is compiled; they stay in memory without it. */
+  readonly platform?: SettlePlatform | undefined;
+} & ({ readonly ranges: Int8Ranges } | { readonly peaks: Readonly<Record<Int8Part, Peaks>> });
 
 /** One part in 8 bits: its graph and the weights that it asks for. */
 export interface Int8Program {
@@ -40,14 +45,15 @@ export interface Int8Program {
 /** Whether sums of two products of 8-bit numbers saturate on this processor decides the limit. */
 export type WeightLimit = 127 | 63;
 
-/** A part over ranges that are known. */
+/** A part over ranges that are known, or a program of it: what `trace` makes. */
 export function int8Program(
   files: ModelFiles,
   part: Int8Part,
   ranges: OutputRanges,
   limit: WeightLimit,
+  trace: (p: Params) => Graph,
 ): Int8Program {
-  const graph = traced(files, part, int8Params({ keeps: keepsOf(part) }));
+  const graph = trace(int8Params({ keeps: keepsOf(part) }));
   return { graph, weights: int8Weights(graph, weightsOf(files, part), { limit, ranges }) };
 }
 
@@ -58,9 +64,6 @@ const keepsOf =
 
 const weightsOf = (files: ModelFiles, part: Int8Part): StoredTensors =>
   (part === "unet" ? files.unet : files.vae).weights;
-
-const traced = (files: ModelFiles, part: Int8Part, p: Params): Graph =>
-  part === "unet" ? unetGraph(files.unet.config, p) : decoderGraph(files.vae.config, p);
 
 const FACTOR = "factor:";
 const PEAK = "peak:";
@@ -74,20 +77,22 @@ export function observingProgram(
   files: ModelFiles,
   part: Int8Part,
   limit: WeightLimit,
+  trace: (p: Params) => Graph,
 ): Int8Program {
-  const outputs: Record<string, Value> = {};
+  const results = new Map<string, { readonly result: Value; readonly range: Value }>();
   const observer: Int8Options["observer"] = {
-    range(path, norms) {
-      return op.mul(op.input(`${FACTOR}${path}`, norms.shape), norms);
-    },
-    result(path, result, range) {
-      const peak = op.reshape(op.reduceMax(op.abs(result), [0, 2, 3]), range.shape);
-      outputs[`${PEAK}${path}`] = peak;
-      outputs[`${SHARE}${path}`] = op.div(peak, range);
-    },
+    range: (path, norms) => op.mul(op.input(`${FACTOR}${path}`, norms.shape), norms),
+    result: (path, result, range) => results.set(path, { result, range }),
   };
-  const whole = traced(files, part, int8Params({ keeps: keepsOf(part), observer }));
-  const graph = graphOf({ ...whole.outputs, ...outputs });
+  const plain = trace(int8Params({ keeps: keepsOf(part), observer }));
+  const outputs: Record<string, Value> = { ...plain.outputs };
+  for (const [path, { result, range }] of results) {
+    if (!plain.inputs.has(`${FACTOR}${path}`)) continue; // traced on the way, and not part of it
+    const peak = op.reshape(op.reduceMax(op.abs(result), [0, 2, 3]), range.shape);
+    outputs[`${PEAK}${path}`] = peak;
+    outputs[`${SHARE}${path}`] = op.div(peak, range);
+  }
+  const graph = graphOf(outputs);
   const weights = int8Weights(graph, weightsOf(files, part), { limit, ranges: new Map() });
   return { graph, weights };
 }

@@ -2,6 +2,7 @@ import { type Graph, manifest } from "../graph/graph.js";
 import { peakActivationBytes } from "../graph/liveness.js";
 import { TintypeError } from "../util/errors.js";
 import { PART_TITLES, type Part } from "./parts.js";
+import { unetBindings } from "./unetPrograms.js";
 
 /** Sizes that decide how much memory a run takes. */
 export interface RunSize {
@@ -48,7 +49,11 @@ export function weightBytes(graph: Graph, bytes: number): number {
  * `lowMemory` holds one at a time.
  */
 export function predictMemory(
-  model: { readonly graphs: Readonly<Record<Part, Graph>>; readonly factor: number },
+  model: {
+    /** Graphs by part; a part may be made of some that run one after the other. */
+    readonly graphs: (part: Part) => readonly Graph[];
+    readonly factor: number;
+  },
   { width, height, batch, guided }: RunSize,
   {
     parts,
@@ -68,9 +73,13 @@ export function predictMemory(
     decoder: 1,
   };
   const part = (name: Part): PartMemory => {
-    const graph = model.graphs[name];
-    const alive = peakActivationBytes(graph, { b: batches[name], h, w, n: 77 });
-    return { weights: weightBytes(graph, 4), activations: ACTIVATION_OVERHEAD * alive };
+    const bindings = { ...unetBindings(h, w), b: batches[name], n: 77 };
+    const graphs = model.graphs(name);
+    const alive = Math.max(...graphs.map((graph) => peakActivationBytes(graph, bindings)));
+    return {
+      weights: graphs.reduce((n, graph) => n + weightBytes(graph, 4), 0),
+      activations: ACTIVATION_OVERHEAD * alive,
+    };
   };
   const all: Record<Part, PartMemory> = {
     text: part("text"),

@@ -1,5 +1,4 @@
 import {
-  type Component,
   checkWeights,
   type ModelFamily,
   type ModelFiles,
@@ -13,18 +12,21 @@ import { type Graph, manifest } from "../graph/graph.js";
 import { TOKEN_TABLE } from "../models/clip/model.js";
 import type { UNetConfig } from "../models/unet/config.js";
 import { type VaeConfig, vaeFactor } from "../models/vae/config.js";
-import type { Engine, LoadOptions, Program } from "../runtime/engine.js";
+import type { Engine } from "../runtime/engine.js";
 import { torchCpuNoise } from "../tensor/random.js";
-import type { StoredTensors } from "../tensor/stored.js";
-import { full, type Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { clipTokenizer, type Tokenizer } from "../text/index.js";
 import { invariant } from "../util/errors.js";
 import type { Defaults } from "./defaults.js";
 import { defaultsOf } from "./defaultsOf.js";
 import { decoderGraph, encoderGraph, textGraph, unetGraph } from "./graphs.js";
-import { type Int8Mode, type Int8Part, int8Program, observed, observingProgram } from "./int8.js";
+import type { Int8Mode } from "./int8.js";
 import { predictMemory, type RunSize, requireMemory } from "./memory.js";
-import { PART_TITLES, type Part } from "./parts.js";
+import { modelPrograms } from "./modelPrograms.js";
+import type { Part } from "./parts.js";
+import { type Predict, predictor, type TextMemory } from "./predictor.js";
+import { programShelf } from "./programShelf.js";
+import { NO_SHORTCUTS, type Shortcuts } from "./shortcuts.js";
 import { lookUpTokens } from "./textEmbedding.js";
 
 /** Prompts as the UNet takes them. */
@@ -52,10 +54,12 @@ export interface DiffusionModel extends AsyncDisposable {
   /** Graphs by part. */
   readonly graphs: Readonly<Record<Part, Graph>>;
   /** Throws "out-of-memory" if a run of this size with these parts would not fit. */
-  checkMemory(size: RunSize, parts: readonly Part[]): void;
+  checkMemory(size: RunSize, parts: readonly Part[], shortcuts?: Shortcuts): void;
   encodePrompts(prompts: readonly string[]): Promise<EncodedPrompts>;
   /** The UNet: x [B,C,h,w] at timestep t, context [B,N,D] -> raw prediction [B,4,h,w]. */
   predict(x: Tensor, t: number, context: Tensor): Promise<Tensor>;
+  /** The UNet for one run, which takes these shortcuts. */
+  predictor(shortcuts: Shortcuts): Predict;
   /** The autoencoder: image [B,3,H,W] in [-1,1] -> mean and logvar [B,8,h,w]. */
   encodeImage(image: Tensor): Promise<Tensor>;
   /** The autoencoder: latents [B,4,h,w], scaling factor already divided out -> image [B,3,H,W]. */
@@ -75,6 +79,11 @@ export interface OpenOptions {
   readonly availableMemory?: () => number;
   /** Computes the UNet and the VAE decoder in 8 bits. */
   readonly int8?: Int8Mode;
+  /**
+   * Whether keys and values of a text are worked out once a picture, by a program of their own, and not at
+   * each step. On a CPU they are; a GPU would wait for them at each step.
+   */
+  readonly textApart?: boolean;
 }
 
 /**
@@ -103,19 +112,23 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
 
   const defaults = defaultsOf(files);
   const tokenizer = await openTokenizer(files);
-  const parts = options.int8 ? inInt8(files, graphs, options.int8) : inFloats(files, graphs);
-  const programs = programShelf(files, parts, options);
-  const predict: DiffusionModel["predict"] = async (x, t, context) => {
-    const unet = await programs.get("unet");
-    return (await unet.run({ x, t: full([x.shape[0]!], t), context })).prediction!;
+  const { engine, lowMemory = false, onLoad, availableMemory } = options;
+  const programs = modelPrograms(files, graphs, { ...options, device: engine.device });
+  const shelf = programShelf({ engine, model: files.name, lowMemory, onLoad });
+  const texts: TextMemory = new WeakMap();
+  const predictorOf = (shortcuts: Shortcuts): Predict => {
+    const form = programs.unet(shortcuts);
+    return predictor(shelf, form, form.unet, texts);
   };
+  const predict = predictorOf(NO_SHORTCUTS);
+  const run = async (part: Exclude<Part, "unet">, fed: Readonly<Record<string, Tensor>>) =>
+    await shelf.use(part, programs.whole[part], async (program) => (await program(part)).run(fed));
   const encodePrompts: DiffusionModel["encodePrompts"] = async (prompts) => {
     const encoded = prompts.map((prompt) => tokenizer.encode(prompt));
     const table = files.text.weights.get(`${TOKEN_TABLE}.weight`)!;
     const ids = encoded.map((e) => e.ids);
     const tokens = await lookUpTokens(table, ids, files.text.file);
-    const text = await programs.get("text");
-    const { hidden } = await text.run({ tokens });
+    const { hidden } = await run("text", { tokens });
     return { hidden: hidden!, truncated: encoded.map((e) => e.truncated) };
   };
   const told =
@@ -134,22 +147,21 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
     factor,
     nativeSize: told.unet.config.sampleSize * factor,
     defaults,
-    graphs: graphsOf(parts),
-    checkMemory(size, used) {
-      const { availableMemory, lowMemory = false } = options;
+    graphs,
+    checkMemory(size, used, shortcuts = NO_SHORTCUTS) {
       if (!availableMemory) return;
-      const loaded = programs.loaded();
-      const model = { graphs: graphsOf(parts), factor };
+      const loaded = shelf.loaded();
+      const model = { graphs: (part: Part) => programs.graphs(part, shortcuts), factor };
       const prediction = predictMemory(model, size, { parts: used, loaded, lowMemory });
       requireMemory(prediction, availableMemory(), size, lowMemory);
     },
     encodePrompts,
     predict,
-    encodeImage: async (image) => (await (await programs.get("encoder")).run({ image })).moments!,
-    decodeLatents: async (latents) =>
-      (await (await programs.get("decoder")).run({ latents })).image!,
-    release: programs.release,
-    [Symbol.asyncDispose]: programs.releaseAll,
+    predictor: predictorOf,
+    encodeImage: async (image) => (await run("encoder", { image })).moments!,
+    decodeLatents: async (latents) => (await run("decoder", { latents })).image!,
+    release: shelf.release,
+    [Symbol.asyncDispose]: shelf.releaseAll,
   };
 }
 
@@ -175,92 +187,4 @@ async function probe(
   const x = torchCpuNoise(0).randn([1, files.unet.config.inChannels, 8, 8]);
   const output = await predict(x, 999, hidden);
   return predictionFromProbe(x, output);
-}
-
-/** What a part's program is loaded from. */
-interface PartProgram {
-  readonly graph: Graph;
-  readonly weights: StoredTensors;
-  /** What the loaded program is used as, where that is not itself. */
-  readonly wrap?: (program: Program) => Program;
-}
-
-type PartPrograms = Readonly<Record<Part, PartProgram>>;
-
-function inFloats(files: ModelFiles, graphs: Readonly<Record<Part, Graph>>): PartPrograms {
-  const part = (name: Part, { weights }: Component<unknown>) => ({ graph: graphs[name], weights });
-  return {
-    text: part("text", files.text),
-    unet: part("unet", files.unet),
-    encoder: part("encoder", files.vae),
-    decoder: part("decoder", files.vae),
-  };
-}
-
-function inInt8(
-  files: ModelFiles,
-  graphs: Readonly<Record<Part, Graph>>,
-  mode: Int8Mode,
-): PartPrograms {
-  const int8 = (part: Int8Part): PartProgram => {
-    if ("ranges" in mode) return int8Program(files, part, mode.ranges[part], mode.limit);
-    const observing = observingProgram(files, part, mode.limit);
-    return { ...observing, wrap: (program) => observed(program, observing, mode.peaks[part]) };
-  };
-  return { ...inFloats(files, graphs), unet: int8("unet"), decoder: int8("decoder") };
-}
-
-const graphsOf = (parts: PartPrograms): Readonly<Record<Part, Graph>> => ({
-  text: parts.text.graph,
-  unet: parts.unet.graph,
-  encoder: parts.encoder.graph,
-  decoder: parts.decoder.graph,
-});
-
-/** Programs that are loaded when asked for, kept, and freed. */
-interface ProgramShelf {
-  loaded(): readonly Part[];
-  get(part: Part): Promise<Program>;
-  release(part: Part): Promise<void>;
-  releaseAll(): Promise<void>;
-}
-
-function programShelf(
-  files: ModelFiles,
-  parts: PartPrograms,
-  { engine, lowMemory = false, onLoad }: OpenOptions,
-): ProgramShelf {
-  const loaded = new Map<Part, Promise<Program>>();
-  const load = async (part: Part): Promise<Program> => {
-    onLoad?.(part);
-    const options: LoadOptions = {
-      label: `${PART_TITLES[part]} of ${files.name}`,
-      // Half precision overflows in the autoencoder of Stable Diffusion.
-      fullPrecision: part === "encoder" || part === "decoder",
-    };
-    const { graph, weights, wrap = (program) => program } = parts[part];
-    return wrap(await engine.load(graph, weights, options));
-  };
-  const release = async (part: Part): Promise<void> => {
-    const program = loaded.get(part);
-    loaded.delete(part);
-    await (await program?.catch(() => undefined))?.[Symbol.asyncDispose]();
-  };
-  return {
-    loaded: () => [...loaded.keys()],
-    async get(part) {
-      if (lowMemory)
-        for (const other of [...loaded.keys()]) if (other !== part) await release(other);
-      const program = loaded.get(part) ?? load(part);
-      loaded.set(part, program);
-      program.catch(() => {
-        if (loaded.get(part) === program) loaded.delete(part); // it may be tried again
-      });
-      return await program;
-    },
-    release,
-    async releaseAll() {
-      for (const part of [...loaded.keys()]) await release(part);
-    },
-  };
 }

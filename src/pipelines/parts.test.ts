@@ -113,7 +113,7 @@ describe("memory", () => {
   };
   const size = { width: 64, height: 32, batch: 2, guided: true };
   const predict = (parts: readonly Part[], more = {}) =>
-    predictMemory({ graphs, factor: 8 }, size, { parts, ...more });
+    predictMemory({ graphs: (part) => [graphs[part]], factor: 8 }, size, { parts, ...more });
   const pixels = 4 * 8;
   /** Twice what is alive: input, weight's sum, result. */
   const activations = (batch: number, channels: number) =>
@@ -131,7 +131,7 @@ describe("memory", () => {
     expect(parts.decoder.activations).toBe(activations(1, 30));
     expect(peak - base).toBe(4000 + 200_000 + 12_000 + activations(4, 10));
     const unguided = predictMemory(
-      { graphs, factor: 8 },
+      { graphs: (part) => [graphs[part]], factor: 8 },
       { ...size, guided: false },
       { parts: ["unet"] },
     );

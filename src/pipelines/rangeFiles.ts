@@ -78,17 +78,17 @@ export async function openRanges(
   const path = await rangesPath(platform, files);
   const known = await readRanges(platform, path);
   const limit = await weightLimit(engine);
-  if (known) return { limit, ranges: known };
+  if (known) return { limit, ranges: known, platform };
   const side = (files.unet.config.sampleSize * vaeFactor(files.vae.config)) / 2;
   const size = Math.max(64, side - (side % 64));
   const settings = { ...QUICK_CALIBRATION, width: size, height: size, lowMemory, signal };
-  const measuring = calibrate(files, { ...settings, engine });
+  const measuring = calibrate(files, { ...settings, engine, platform });
   for (;;) {
     const { done, value } = await measuring.next();
     if (!done) onCalibration?.(value);
     else {
       await writeRanges(platform, path, value).catch(() => {}); // they will be measured again
-      return { limit, ranges: value };
+      return { limit, ranges: value, platform };
     }
   }
 }

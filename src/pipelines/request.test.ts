@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { SD1_UNET } from "../models/unet/config.js";
 import { TintypeError } from "../util/errors.js";
 import { type GenerationRequest, latentShape, noiseSources, runSize, settle } from "./request.js";
 
-const MODEL = { factor: 8, defaults: { steps: 12, guidanceScale: 3 } };
+const MODEL = { factor: 8, defaults: { steps: 12, guidanceScale: 3 }, unet: SD1_UNET };
 const NATIVE = { width: 512, height: 768 };
 const settled = (request: Partial<GenerationRequest> = {}) =>
   settle({ prompt: "a", seed: 7, ...request }, NATIVE, MODEL);
@@ -19,6 +20,7 @@ describe("what a request leaves out", () => {
       seed: 7n,
       rng: "cpu",
       seeds: [7n],
+      shortcuts: { mergeTokens: 1 },
     });
   });
 

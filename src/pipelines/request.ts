@@ -4,9 +4,11 @@ import { cudaNoise, torchCpuNoise } from "../tensor/random.js";
 import { check, throwIfAborted } from "../util/errors.js";
 import type { RunSize } from "./memory.js";
 import type { DiffusionModel } from "./model.js";
+import type { Part } from "./parts.js";
+import { type ShortcutRequest, type Shortcuts, settleShortcuts } from "./shortcuts.js";
 
 /** What every pipeline may be told. */
-export interface GenerationRequest {
+export interface GenerationRequest extends ShortcutRequest {
   readonly prompt: string | readonly string[];
   /** What to steer away from; one for all prompts, or one each. Empty by default. */
   readonly negativePrompt?: string | readonly string[] | undefined;
@@ -19,7 +21,7 @@ export interface GenerationRequest {
   readonly guidanceScale?: number | undefined;
   /** Lin et al. 2023, section 3.4: 0 (none, the default) to 1. */
   readonly guidanceRescale?: number | undefined;
-  /** Steps [from, to) that are guided; all by default. */
+  /** Steps [from, to) that are guided, counted from 0; all by default. Others take half the time. */
   readonly guidanceSteps?: { readonly from: number; readonly to: number } | undefined;
   /** A sampler's name; the model's own by default. */
   readonly sampler?: string | undefined;
@@ -34,10 +36,10 @@ export interface GenerationRequest {
   /** Pictures of each prompt; 1 by default. */
   readonly batchSize?: number | undefined;
   /**
-   * Frees each part of the model after its last use in this run: least memory at the peak for what
-   * does not run again soon. Parts are loaded again when they are needed.
+   * Frees each part of the model after its last use in this run, or those that it lists: least memory at
+   * the peak for what does not run again soon. Parts are loaded again when they are needed.
    */
-  readonly freeParts?: boolean | undefined;
+  readonly freeParts?: boolean | readonly Part[] | undefined;
   /** Stops the run after the step that is under way. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -68,6 +70,7 @@ export interface Settings {
   readonly rng: "cpu" | "cuda";
   /** Seed of each picture. */
   readonly seeds: readonly bigint[];
+  readonly shortcuts: Shortcuts;
 }
 
 /** A random seed that a person can type: up to 2^32. */
@@ -79,7 +82,7 @@ function randomSeed(): bigint {
 export function settle(
   request: GenerationRequest,
   size: { readonly width: number; readonly height: number },
-  { factor, defaults }: Pick<DiffusionModel, "factor" | "defaults">,
+  { factor, defaults, unet }: Pick<DiffusionModel, "factor" | "defaults" | "unet">,
 ): Settings {
   throwIfAborted(request.signal);
   const { batchSize = 1, rng = "cpu" } = request;
@@ -112,6 +115,7 @@ export function settle(
     seed,
     rng,
     seeds: prompts.map((_, k) => seed + BigInt(k)),
+    shortcuts: settleShortcuts(request, unet, [height / factor, width / factor]),
   };
 }
 

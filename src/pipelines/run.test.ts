@@ -57,6 +57,9 @@ function fakeModel(inChannels = 4): DiffusionModel & { readonly asked: Asked } {
       }
       return tensor([batch, 4, h, w], out);
     },
+    predictor() {
+      return (x: Tensor, t: number, context: Tensor) => this.predict(x, t, context);
+    },
     async encodeImage(image: Tensor) {
       asked.encoded++;
       return full([1, 8, image.shape[2]! / 8, image.shape[3]! / 8], 0.1);

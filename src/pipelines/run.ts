@@ -16,6 +16,7 @@ import { throwIfAborted } from "../util/errors.js";
 import type { DiffusionModel } from "./model.js";
 import type { Part } from "./parts.js";
 import type { GenerationRequest, Settings } from "./request.js";
+import { fullSteps } from "./shortcuts.js";
 
 /** What a pipeline yields after each step. */
 export interface GenerationStep {
@@ -102,7 +103,7 @@ export async function* sample(
   const { signal } = request;
   throwIfAborted(signal);
   const callMs: number[] = [];
-  const network = conditionedNetwork(model, conditioning, start.beside, callMs);
+  const network = conditionedNetwork(stepping(model, start), conditioning, start.beside, callMs);
   const guided = classifierFreeGuidance(network, {
     scale: settings.guidanceScale,
     rescale: request.guidanceRescale ?? 0,
@@ -114,7 +115,9 @@ export async function* sample(
   }, plan.prediction);
 
   const free = async (...parts: readonly Part[]): Promise<void> => {
-    if (request.freeParts) for (const part of parts) await model.release(part);
+    const { freeParts = false } = request;
+    const freed = parts.filter((part) => freeParts === true || (freeParts || []).includes(part));
+    for (const part of freed) await model.release(part);
   };
   await free("text", "encoder");
   let latents = x;
@@ -134,16 +137,29 @@ export async function* sample(
   return { pictures, latents, settings, plan, truncated, timings };
 }
 
+/** The UNet at a level, told what text to look at. */
+type Step = (x: Tensor, level: Level, context: Tensor) => Promise<Tensor>;
+
+/** The UNet with the shortcuts of a run. */
+function stepping(model: DiffusionModel, { settings: { shortcuts }, plan }: Start): Step {
+  const predict = model.predictor(shortcuts);
+  const full = shortcuts.deepCache && fullSteps(plan.count, shortcuts.deepCache);
+  return (x, { t, step }, context) => {
+    const reuse = full !== undefined && step !== undefined && !full.has(step);
+    return predict(x, t, context, { reuse });
+  };
+}
+
 /** The UNet with both prompts: one call of twice the batch where both answers are wanted. */
 function conditionedNetwork(
-  model: DiffusionModel,
+  step: Step,
   { cond, uncond }: Conditioning,
   beside: Tensor | undefined,
   callMs: number[],
 ) {
-  const call = async (x: Tensor, level: Level, context: Tensor): Promise<Tensor> => {
+  const call: Step = async (x, level, context) => {
     const started = performance.now();
-    const prediction = await model.predict(x, level.t, context);
+    const prediction = await step(x, level, context);
     callMs.push(performance.now() - started);
     return prediction;
   };

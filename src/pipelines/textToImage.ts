@@ -22,7 +22,7 @@ export async function* textToImage(model: DiffusionModel, request: GenerationReq
   const settings = settle(request, native, model);
   requireNoMask(model);
   const plan = planFor(model, request, settings.steps);
-  model.checkMemory(runSize(settings), ["text", "unet", "decoder"]);
+  model.checkMemory(runSize(settings), ["text", "unet", "decoder"], settings.shortcuts);
   const conditioning = await encodeConditioning(model, settings);
   const noise = noiseSources(settings);
   const x = scale(randnBatch(noise, latentShape(model, settings)), plan.initialNoise);

@@ -53,6 +53,8 @@ export interface Files {
 
 /** Options of `Files.writeAtomically`. */
 export interface WriteOptions {
+  /** Whether the file outlives a power cut; true by default, and slow for what is large. */
+  readonly durable?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

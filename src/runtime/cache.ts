@@ -3,8 +3,8 @@ import type { StoredTensor } from "../tensor/stored.js";
 import { sizeOf } from "../tensor/tensor.js";
 import { type ByteSource, readJson } from "../util/bytes.js";
 import { check } from "../util/errors.js";
-import type { Client } from "./client.js";
-import { blobBuffers, type Replies, type SessionSpec, type WeightBlob } from "./protocol.js";
+import { type Client, loadSession } from "./client.js";
+import type { Replies, SessionSpec } from "./protocol.js";
 
 /*
  * Compiled programs on disk: the optimised graph, and the weights in the layout that this processor
@@ -18,19 +18,27 @@ import { blobBuffers, type Replies, type SessionSpec, type WeightBlob } from "./
 
 /** Programs kept on disk, found by what they were made from. */
 export interface ProgramCache {
-  /**
-   * Loads a program from its entry, or from its weights, leaving an entry behind if it can. `spec` comes
-   * without blobs.
-   */
-  load(client: Client, spec: SessionSpec, of: CacheSubject): Promise<Replies["load"]>;
+  /** Loads a program from its entry, or from its weights, leaving an entry behind if it can. */
+  load(client: Client, subject: CacheSubject): Promise<Replies["load"]>;
 }
 
-/** What a program was made from. */
+/** What a program is made from. */
 export interface CacheSubject {
   readonly label: string;
   readonly weights: readonly StoredTensor[];
-  /** Reads those that the engine cannot map; where an entry is found, nobody asks. */
-  readonly blobs: () => Promise<WeightBlob[]>;
+  /** Whether nobody will ask for it again. */
+  readonly once: boolean;
+  /** The session without weights that lie in no file: these are read when an entry is missing. */
+  readonly spec: SessionSpec;
+  /** The session with all its weights. */
+  readonly complete: () => Promise<SessionSpec>;
+  /** The same over weights that were put in files, as long as it is not disposed of. */
+  readonly settled: () => Promise<CompleteSpec | undefined>;
+}
+
+/** A session with all its weights, some of which lie in files that go with it. */
+export interface CompleteSpec extends AsyncDisposable {
+  readonly spec: SessionSpec;
 }
 
 /** What listing and clearing need of the platform. */
@@ -82,14 +90,15 @@ export function programCache(options: CacheOptions): ProgramCache {
   const { platform, minimum = DEFAULT_MINIMUM, now } = options;
   const folder = folderOf(platform.cacheDir);
   return {
-    async load(client, spec, subject) {
+    async load(client, subject) {
       if (subject.weights.reduce((n, w) => n + w.length, 0) < minimum) {
-        return await loadWith(client, spec, subject);
+        return await loadSession(client, await subject.complete());
       }
-      const key = await keyOf(options, spec, subject);
+      if (subject.once) return await loadOnce(client, subject);
+      const key = await keyOf(options, subject);
       const entry = await readEntry(platform, folder, key);
-      const hit = entry && (await loadEntry(client, spec, folder, entry));
-      if (hit === undefined) return await fill(client, spec, subject, options, key, entry);
+      const hit = entry && (await loadEntry(client, subject.spec, folder, entry));
+      if (hit === undefined) return await fill(client, subject, options, key, entry);
       await writeEntry(platform, folder, { ...entry!, used: now() }).catch(() => {});
       return hit;
     },
@@ -149,7 +158,6 @@ function withoutFolder(config: SessionSpec["config"]): SessionSpec["config"] {
  */
 async function fill(
   client: Client,
-  spec: SessionSpec,
   subject: CacheSubject,
   options: CacheOptions,
   key: string,
@@ -157,13 +165,15 @@ async function fill(
 ): Promise<Replies["load"]> {
   const { platform, now } = options;
   const folder = folderOf(platform.cacheDir);
-  const direct = (): Promise<Replies["load"]> => loadWith(client, spec, subject);
+  const direct = async () => await loadSession(client, await subject.complete());
   if (!(await makeRoom(options, subject))) return await direct();
   const unique = `${key}-${crypto.randomUUID()}`;
   const files = { graph: `${unique}.onnx`, data: `${unique}.bin` };
   let loaded: Replies["load"];
   try {
-    loaded = await loadWith(client, savingSpec(spec, folder, files), subject);
+    await using settled = await subject.settled();
+    const spec = settled?.spec ?? (await subject.complete());
+    loaded = await loadSession(client, savingSpec(spec, folder, files));
   } catch {
     await removeAll(platform, folder, files);
     return await direct();
@@ -172,7 +182,7 @@ async function fill(
     // One at a time, so that of two processes that fill one entry the second sees the first's.
     await using _ = await platform.lock(`${folder}/${key}.lock`);
     // The weights may have been replaced meanwhile, or another process may have been quicker.
-    const unchanged = (await keyOf(options, spec, subject)) === key;
+    const unchanged = (await keyOf(options, subject)) === key;
     const other = await readEntry(platform, folder, key);
     check(unchanged && (!other || other.graph === damaged?.graph), "io", "not needed");
     const bytes = await sizeOnDisk(platform, folder, files);
@@ -185,14 +195,9 @@ async function fill(
   return loaded;
 }
 
-/** Loads from the weights themselves. */
-async function loadWith(
-  client: Client,
-  spec: SessionSpec,
-  { blobs }: CacheSubject,
-): Promise<Replies["load"]> {
-  const complete = { ...spec, blobs: await blobs() };
-  return await client.request({ kind: "load", spec: complete }, blobBuffers(complete));
+async function loadOnce(client: Client, subject: CacheSubject): Promise<Replies["load"]> {
+  await using settled = await subject.settled().catch(() => undefined);
+  return await loadSession(client, settled?.spec ?? (await subject.complete()));
 }
 
 /** Makes room for a program, oldest entries first; false where it would not fit. */
@@ -291,8 +296,7 @@ async function evict({ platform, now }: CacheOptions, limit: number): Promise<vo
 /** What an entry was made from: the graph, the device, the versions, and the weights' files. */
 async function keyOf(
   { platform, fingerprint }: CacheOptions,
-  spec: SessionSpec,
-  { weights }: CacheSubject,
+  { spec, weights }: CacheSubject,
 ): Promise<string> {
   const hash = platform.hash("sha256");
   const text = (s: string): void => hash.update(new TextEncoder().encode(`${s}\n`));

@@ -1,6 +1,6 @@
 import type { WorkerHandle } from "../platform/worker.js";
 import { TintypeError } from "../util/errors.js";
-import type { Replies, ReplyMessage, Request } from "./protocol.js";
+import type { Replies, ReplyMessage, Request, SessionSpec, StoreBindings } from "./protocol.js";
 
 /** The worker's sessions, seen from the host: requests out, replies in. */
 export interface Client {
@@ -79,4 +79,17 @@ export function connect(worker: WorkerHandle): Client {
       return closing;
     },
   };
+}
+
+/** Makes a session; its weights in memory move to the worker. */
+export async function loadSession(
+  client: Client,
+  spec: SessionSpec,
+  stores?: StoreBindings,
+): Promise<Replies["load"]> {
+  const request = { kind: "load", spec, ...(stores ? { stores } : {}) } as const;
+  return await client.request(
+    request,
+    spec.blobs.map(({ data }) => data.buffer),
+  );
 }

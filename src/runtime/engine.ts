@@ -6,9 +6,10 @@ import { formatBytes } from "../platform/formatBytes.js";
 import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { check } from "../util/errors.js";
-import type { Client } from "./client.js";
+import type { CompleteSpec } from "./cache.js";
+import { type Client, loadSession } from "./client.js";
 import { explained } from "./explain.js";
-import { blobBuffers, type SessionSpec } from "./protocol.js";
+import type { SessionSpec } from "./protocol.js";
 import type { DeviceName, DeviceSetup } from "./setup.js";
 import type { TrainingEngine } from "./training.js";
 import { trainingEngine } from "./trainingEngine.js";
@@ -31,6 +32,18 @@ export interface LoadOptions {
   readonly fullPrecision?: boolean;
   /** Writes what each operator took, as ONNX Runtime's profile, to PROFILE_date.json when it is disposed. */
   readonly profile?: string | undefined;
+  /**
+   * The same weights in files that the engine can map, for those that are worked out: asked for where
+   * no compiled program is found, and disposed of once there is one. Undefined where they stay in memory.
+   */
+  readonly settle?: ((weights: StoredTensors) => Promise<SettledWeights | undefined>) | undefined;
+  /** Whether the compiled program is needed just once and not kept on disk. */
+  readonly once?: boolean | undefined;
+}
+
+/** Weights that lie in files for as long as a program is loaded from them. */
+export interface SettledWeights extends AsyncDisposable {
+  readonly weights: StoredTensors;
 }
 
 /** One device with the sessions that live on it. Closing it ends its worker. */
@@ -57,25 +70,31 @@ async function loadProgram(
   setup: DeviceSetup,
   graph: Graph,
   weights: StoredTensors,
-  { label, fullPrecision = false, profile }: LoadOptions,
+  { label, fullPrecision = false, profile, settle, once = false }: LoadOptions,
 ): Promise<Program> {
-  const { place, blobs } = placeWeights(label, weights, setup.mapsFiles);
-  const compute = fullPrecision ? "f32" : setup.compute;
-  const { onnx, shapeFeeds, buffers } = lower(graph, {
-    rules: setup.rules,
-    compute,
-    weight: place,
-  });
-  const used = [...graph.params.keys()].map((name) => weights.get(name)!);
-  const spec = sessionSpec(setup, encodeModel(onnx), setup.cache ? [] : await blobs(), {
-    config: waiting(setup, used),
-    profile,
-  });
+  const used = [...graph.params.keys()];
+  const over = (stored: StoredTensors) => {
+    const { place, blobs } = placeWeights(label, stored, setup.mapsFiles);
+    const compute = fullPrecision ? "f32" : setup.compute;
+    const lowered = lower(graph, { rules: setup.rules, compute, weight: place });
+    const config = waiting(
+      setup,
+      used.map((name) => stored.get(name)!),
+    );
+    const spec = sessionSpec(setup, encodeModel(lowered.onnx), [], { config, profile });
+    return { ...lowered, spec, complete: async () => ({ ...spec, blobs: await blobs() }) };
+  };
+  const { shapeFeeds, buffers, spec, complete } = over(weights);
+  const settled = async (): Promise<CompleteSpec | undefined> => {
+    const files = await settle?.(weights);
+    return files && { ...files, spec: await over(files.weights).complete() };
+  };
+  const origin = used.map((name) => weights.get(name)!);
   const { session } = await explained(label, setup.name, () =>
-    unchanged(used, () =>
+    unchanged(origin, async () =>
       setup.cache
-        ? setup.cache.load(client, spec, { label, weights: used, blobs })
-        : client.request({ kind: "load", spec }, blobBuffers(spec)),
+        ? await setup.cache.load(client, { label, weights: origin, once, spec, complete, settled })
+        : await loadSession(client, await complete()),
     ),
   );
   return {

@@ -38,10 +38,6 @@ export interface SessionSpec {
   readonly profile: string | undefined;
 }
 
-/** The buffers of a session's blobs, which move to the worker. */
-export const blobBuffers = (spec: SessionSpec): ArrayBuffer[] =>
-  spec.blobs.map((b) => b.data.buffer);
-
 /** One parameter as the worker keeps it. */
 export interface HostedParameter {
   readonly name: string;

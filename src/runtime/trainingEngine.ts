@@ -5,7 +5,7 @@ import { lower } from "../onnx/lower.js";
 import { encodeModel } from "../onnx/model.js";
 import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import { check, invariant } from "../util/errors.js";
-import type { Client } from "./client.js";
+import { type Client, loadSession } from "./client.js";
 import { explained } from "./explain.js";
 import {
   checkShape,
@@ -14,7 +14,7 @@ import {
   type KnownStore,
   type TrainingContext,
 } from "./parameterStore.js";
-import { type Binding, blobBuffers, type SessionSpec, type StoreBindings } from "./protocol.js";
+import type { Binding, SessionSpec, StoreBindings } from "./protocol.js";
 import type { DeviceSetup, TrainingSetup } from "./setup.js";
 import type {
   ParameterStore,
@@ -103,10 +103,7 @@ async function loadProgram(
   const { session } = await explained(
     label,
     setup.name,
-    () =>
-      unchanged(used, () =>
-        client.request({ kind: "load", spec, stores: bindings }, blobBuffers(spec)),
-      ),
+    () => unchanged(used, () => loadSession(client, spec, bindings)),
     SMALLER,
   );
   const needed = new Set([...bound, ...gradients.keys()].map((name) => owners.get(name)!.given));

@@ -70,7 +70,7 @@ export async function statOf(path: string): Promise<FileStat | undefined> {
 async function writeAtomically(
   path: string,
   chunks: Chunks,
-  { signal }: WriteOptions = {},
+  { signal, durable = true }: WriteOptions = {},
 ): Promise<void> {
   try {
     throwIfAborted(signal);
@@ -81,7 +81,7 @@ async function writeAtomically(
     if (old !== undefined) await access(target, constants.W_OK);
     // A device or a pipe (/dev/stdout) has nothing to be renamed over.
     if (old !== undefined && !old.isFile()) return await writeInto(target, chunks, signal);
-    await replaceFile(target, old?.mode, chunks, signal);
+    await replaceFile(target, old?.mode, chunks, { signal, durable });
   } catch (error) {
     throw await fileError("write", path, error);
   }
@@ -91,7 +91,7 @@ async function replaceFile(
   target: string,
   mode: number | undefined,
   chunks: Chunks,
-  signal: AbortSignal | undefined,
+  { signal, durable }: WriteOptions,
 ): Promise<void> {
   const unique = `${process.pid}-${randomBytes(4).toString("hex")}`;
   const temporary = join(dirname(target), `.${basename(target).slice(0, 100)}.${unique}.tmp`);
@@ -102,7 +102,7 @@ async function replaceFile(
         throwIfAborted(signal);
         await writeAll(file, chunk);
       }
-      await file.sync();
+      if (durable) await file.sync();
     } finally {
       await file.close();
     }
@@ -112,7 +112,7 @@ async function replaceFile(
     await rm(temporary, { force: true });
     throw error;
   }
-  await syncFolder(dirname(target));
+  if (durable) await syncFolder(dirname(target));
 }
 
 async function writeInto(

@@ -1,0 +1,103 @@
+import { type Component, type ModelFiles, settle } from "../checkpoints/index.js";
+import type { Graph } from "../graph/graph.js";
+import type { Params } from "../nn/params.js";
+import type { DeviceName, Program } from "../runtime/engine.js";
+import { decoderGraph } from "./graphs.js";
+import { type Int8Mode, type Int8Part, int8Program, observed, observingProgram } from "./int8.js";
+import type { Part } from "./parts.js";
+import type { PartForm, ProgramSource } from "./programShelf.js";
+import type { Shortcuts } from "./shortcuts.js";
+import {
+  formName,
+  programsOf,
+  type UNetForm,
+  type UNetProgram,
+  unetProgramGraph,
+} from "./unetPrograms.js";
+
+/** What the parts of a model are made of. */
+export interface ModelPrograms {
+  /** Parts of one program, which has the part's name. */
+  readonly whole: Readonly<Record<Exclude<Part, "unet">, PartForm>>;
+  /** The UNet with these shortcuts. */
+  unet(shortcuts: Shortcuts): PartForm & { readonly unet: UNetForm };
+  /** Graphs of a part: those of the UNet with these shortcuts. */
+  graphs(part: Part, shortcuts: Shortcuts): readonly Graph[];
+}
+
+/** How a model is computed. */
+export interface ModelProgramsOptions {
+  readonly device: DeviceName;
+  readonly int8?: Int8Mode | undefined;
+  /** Whether keys and values of a text are a program of their own; by default on a CPU. */
+  readonly textApart?: boolean | undefined;
+}
+
+/** The programs of a model in floats or in 8 bits; `graphs` are those of its parts in floats. */
+export function modelPrograms(
+  files: ModelFiles,
+  graphs: Readonly<Record<Exclude<Part, "unet">, Graph>>,
+  { device, int8, textApart = device === "cpu" || device === "wasm" }: ModelProgramsOptions,
+): ModelPrograms {
+  const observes = int8 !== undefined && "peaks" in int8;
+  const float = (part: Exclude<Part, "unet">, { weights }: Component<unknown>): PartForm => ({
+    form: "",
+    source: () => ({ graph: graphs[part], weights }),
+  });
+  const decoder: PartForm = {
+    form: "",
+    source: () => int8Source(files, "decoder", int8!, (p) => decoderGraph(files.vae.config, p)),
+  };
+  const whole = {
+    text: float("text", files.text),
+    encoder: float("encoder", files.vae),
+    decoder: int8 ? decoder : float("decoder", files.vae),
+  };
+  const traced = new Map<string, ProgramSource>();
+  const unet: ModelPrograms["unet"] = ({ deepCache, mergeTokens }) => {
+    // What layers give is observed in the network as it is.
+    const form: UNetForm = observes
+      ? { mergeTokens: 1, textApart }
+      : { branch: deepCache?.branch, mergeTokens, textApart };
+    const trace = (name: string, p?: Params): Graph =>
+      unetProgramGraph(name as UNetProgram, files.unet.config, form, p);
+    const source = (name: string): ProgramSource => {
+      const key = `${formName(form)}: ${name}`;
+      const known =
+        traced.get(key) ??
+        (int8
+          ? int8Source(files, "unet", int8, (p) => trace(name, p))
+          : { graph: trace(name), weights: files.unet.weights });
+      traced.set(key, known);
+      return known;
+    };
+    return { form: formName(form), source, unet: form };
+  };
+  return {
+    whole,
+    unet,
+    graphs(part, shortcuts) {
+      if (part !== "unet") return [whole[part].source(part).graph];
+      const { source, unet: form } = unet(shortcuts);
+      return programsOf(form).map((name) => source(name).graph);
+    },
+  };
+}
+
+function int8Source(
+  files: ModelFiles,
+  part: Int8Part,
+  mode: Int8Mode,
+  trace: (p: Params) => Graph,
+): ProgramSource {
+  const { limit, platform } = mode;
+  // Whoever finds out ranges will compile the same weights once more.
+  const keeps = "peaks" in mode;
+  const settled: ProgramSource["settle"] =
+    platform && ((weights) => settle(platform, weights, keeps));
+  if ("ranges" in mode)
+    return { ...int8Program(files, part, mode.ranges[part], limit, trace), settle: settled };
+  const observing = observingProgram(files, part, limit, trace);
+  const wrap = (program: Program): Program => observed(program, observing, mode.peaks[part]);
+  return { ...observing, settle: settled, once: true, wrap };
+}

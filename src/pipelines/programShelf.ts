@@ -1,0 +1,112 @@
+import type { Graph } from "../graph/graph.js";
+import type { Engine, LoadOptions, Program } from "../runtime/engine.js";
+import type { StoredTensors } from "../tensor/stored.js";
+import { PART_TITLES, type Part } from "./parts.js";
+
+/** What one program is loaded from. */
+export interface ProgramSource {
+  readonly graph: Graph;
+  readonly weights: StoredTensors;
+  readonly settle?: LoadOptions["settle"];
+  readonly once?: LoadOptions["once"];
+  /** What the loaded program is used as, where that is not itself. */
+  readonly wrap?: (program: Program) => Program;
+}
+
+/** One way to make a part of programs. */
+export interface PartForm {
+  /** Tells forms of a part apart. */
+  readonly form: string;
+  /** What a program is loaded from, by its name. */
+  readonly source: (name: string) => ProgramSource;
+}
+
+/** The programs of a part, each loaded when it is first asked for. */
+export type ProgramOf = (name: string) => Promise<Program>;
+
+/** Programs that are loaded when they are needed, kept, and freed. */
+export interface ProgramShelf {
+  loaded(): readonly Part[];
+  /**
+   * What `act` makes of a part's programs, alone with them: another form of the part is freed before,
+   * and nothing is freed meanwhile.
+   */
+  use<T>(part: Part, form: PartForm, act: (program: ProgramOf) => Promise<T>): Promise<T>;
+  release(part: Part): Promise<void>;
+  releaseAll(): Promise<void>;
+}
+
+/** How programs are loaded. */
+export interface ShelfOptions {
+  readonly engine: Engine;
+  /** The model's name, for messages. */
+  readonly model: string;
+  /** Keeps one part in memory at a time. */
+  readonly lowMemory?: boolean | undefined;
+  /** Told before a program of a part is loaded. */
+  readonly onLoad?: ((part: Part) => void) | undefined;
+}
+
+/** A part's programs in one form. */
+interface Held {
+  readonly form: string;
+  readonly programs: Map<string, Promise<Program>>;
+}
+
+/** An empty shelf. */
+export function programShelf({ engine, model, lowMemory, onLoad }: ShelfOptions): ProgramShelf {
+  const held = new Map<Part, Held>();
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(act: () => Promise<T>): Promise<T> => {
+    const turn = last.then(act);
+    last = turn.catch(() => {});
+    return turn;
+  };
+  const load = (part: Part, name: string, { source }: PartForm): Promise<Program> => {
+    onLoad?.(part);
+    const { graph, weights, settle, once, wrap = (program) => program } = source(name);
+    const title = PART_TITLES[part];
+    const options: LoadOptions = {
+      label: `${name === part ? title : `${title} (${name})`} of ${model}`,
+      // Half precision overflows in the autoencoder of Stable Diffusion.
+      fullPrecision: part === "encoder" || part === "decoder",
+      settle,
+      once,
+    };
+    return engine.load(graph, weights, options).then(wrap);
+  };
+  const free = async (part: Part): Promise<void> => {
+    const programs = held.get(part)?.programs.values() ?? [];
+    held.delete(part);
+    for (const program of programs) await (await program)[Symbol.asyncDispose]();
+  };
+  const programs = async (part: Part, form: string): Promise<Held["programs"]> => {
+    if (lowMemory) for (const other of [...held.keys()]) if (other !== part) await free(other);
+    if (held.get(part)?.form !== form) await free(part);
+    const kept = held.get(part) ?? { form, programs: new Map() };
+    held.set(part, kept);
+    return kept.programs;
+  };
+  return {
+    loaded: () => [...held].filter(([, { programs }]) => programs.size > 0).map(([part]) => part),
+    use: (part, form, act) =>
+      inTurn(async () => {
+        const kept = await programs(part, form.form);
+        return await act(async (name) => {
+          const program = kept.get(name) ?? load(part, name, form);
+          kept.set(name, program);
+          try {
+            return await program;
+          } catch (error) {
+            kept.delete(name); // it may be tried again
+            throw error;
+          }
+        });
+      }),
+    release: (part) => inTurn(() => free(part)),
+    releaseAll: () =>
+      inTurn(async () => {
+        for (const part of [...held.keys()]) await free(part);
+      }),
+  };
+}
