@@ -28,6 +28,29 @@ export interface UNetConfig {
   readonly freqShift: number;
 }
 
+/** Skip connections in all: each level has one a ResNet block, and one that it begins with. */
+export function skipCount({ blocks, layersPerBlock }: UNetConfig): number {
+  return blocks.length * (layersPerBlock + 1);
+}
+
+/** Where a skip connection stands, counted from conv_in's, 0. */
+export interface SkipPlace {
+  /** Level that takes it on the way up. */
+  readonly level: number;
+  /** Place in that level; 0 is what the level begins with. */
+  readonly place: number;
+  readonly channels: number;
+}
+
+/** Level, place and channels of a skip connection. */
+export function placeOf(config: UNetConfig, skip: number): SkipPlace {
+  const perLevel = config.layersPerBlock + 1;
+  const [level, place] = [Math.floor(skip / perLevel), skip % perLevel];
+  // A level begins with the level above it, at half its size.
+  const made = place === 0 ? Math.max(level - 1, 0) : level;
+  return { level, place, channels: config.blockOutChannels[made]! };
+}
+
 /** UNet of Stable Diffusion 1.x. */
 export const SD1_UNET: UNetConfig = {
   sampleSize: 64,

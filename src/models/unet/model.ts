@@ -5,7 +5,7 @@ import { conv2d, groupNorm, linear } from "../../nn/layers.js";
 import { type Params, zeroed } from "../../nn/params.js";
 import { resnetBlock } from "../../nn/resnet.js";
 import { timestepEmbedding } from "../../nn/timestep.js";
-import type { UNetConfig } from "./config.js";
+import { placeOf, skipCount, type UNetConfig } from "./config.js";
 import { type AttentionHook, transformer2d } from "./transformer.js";
 
 /** What the UNet is told beside the noisy latents. */
@@ -131,16 +131,6 @@ function timeEmbedding(p: Params, config: UNetConfig, t: Value, hooks: UNetHooks
   return hooks.embedding ? op.add(temb, hooks.embedding(p)) : temb;
 }
 
-/** Skip connections in all: each level has one a ResNet block, and one that it begins with. */
-function skipCount({ blocks, layersPerBlock }: UNetConfig): number {
-  return blocks.length * (layersPerBlock + 1);
-}
-
-/** Level and place of a skip connection; place 0 is what the level begins with. */
-function placeOf(skip: number, { layersPerBlock }: UNetConfig): { level: number; place: number } {
-  return { level: Math.floor(skip / (layersPerBlock + 1)), place: skip % (layersPerBlock + 1) };
-}
-
 /** One ResNet block, and a transformer where the level has them. */
 function layer(
   p: Params,
@@ -171,7 +161,7 @@ function down(p: Params, c: Context, before: Value, from: number, to: number): V
   const skips: Value[] = [];
   let h = before;
   for (let skip = from; skip < to; skip++) {
-    const { level, place } = placeOf(skip, c.config);
+    const { level, place } = placeOf(c.config, skip);
     if (place === 0) {
       const sampler = p
         .at("down_blocks")
@@ -199,7 +189,7 @@ function up(p: Params, c: Context, x: Value, skips: readonly Value[], rest: numb
   const extra = c.hooks.residuals?.skips;
   let h = x;
   for (let skip = skips.length - 1; skip >= rest; skip--) {
-    const { level, place } = placeOf(skip, c.config);
+    const { level, place } = placeOf(c.config, skip);
     const block = p.at("up_blocks").at(blocks.length - 1 - level);
     const beside = extra ? op.add(skips[skip]!, extra[skip]!) : skips[skip]!;
     const attend = blocks[level] === "crossAttention";
