@@ -69,6 +69,11 @@ export function withInit(
   };
 }
 
+/** The same parameters, met by another rule. */
+export function withRule(p: Params, rule: WeightRule): Params {
+  return { ...p, rule, at: (name) => withRule(p.at(name), rule) };
+}
+
 /** The same parameters, all starting as zeros: the layer adds nothing until it has learned something. */
 export function zeroed(p: Params): Params {
   const zeros: Init = { kind: "constant", value: 0 };

@@ -2,8 +2,7 @@ import { mean } from "../graph/composites.js";
 import * as op from "../graph/ops.js";
 import type { Value } from "../graph/value.js";
 import { invariant } from "../util/errors.js";
-import { dense } from "./layers.js";
-import type { Params, WeightRule } from "./params.js";
+import { type Params, type WeightRule, withRule } from "./params.js";
 
 /*
  * Group norms whose statistics are not those of what they are given: a piece of a picture is
@@ -18,23 +17,21 @@ interface Moments {
 }
 
 /**
- * Weights by another rule, and group norms whose statistics are fed: for each an input by its own
- * path, [2,groups], means and variances.
+ * The same parameters, where group norms are fed their statistics: for each an input by its own path,
+ * [2,groups], means and variances.
  */
-export function fedStatistics(weights: WeightRule = dense): WeightRule {
-  return {
-    ...weights,
-    groupNorm(p, x, groups, eps) {
-      const fed = op.input(p.path, [2, groups]);
-      const row = (i: number): Value => op.reshape(op.slice(fed, 0, i, 1), [1, groups, 1]);
-      return normalised(p, x, { mean: row(0), variance: row(1) }, eps);
-    },
+export function withFedStatistics(p: Params): Params {
+  const groupNorm: WeightRule["groupNorm"] = (norm, x, groups, eps) => {
+    const fed = op.input(norm.path, [2, groups]);
+    const row = (i: number): Value => op.reshape(op.slice(fed, 0, i, 1), [1, groups, 1]);
+    return normalised(norm, x, { mean: row(0), variance: row(1) }, eps);
   };
+  return withRule(p, { ...p.rule, groupNorm });
 }
 
-/** A rule that measures as it goes, and what it has measured so far by the norms' paths. */
-export interface MeasuringRule {
-  readonly rule: WeightRule;
+/** Parameters that measure as a model is traced, and what they have measured by the norms' paths. */
+export interface Measuring {
+  readonly p: Params;
   readonly statistics: ReadonlyMap<string, Value>;
 }
 
@@ -45,23 +42,19 @@ export interface Patches {
 }
 
 /**
- * Weights by another rule, and group norms over a sample of patches as if they were one picture:
- * each is normalised by, and notes, the statistics [2,groups] of all patches together. `shares` [b]
- * is what each patch counts for; they sum to 1.
+ * The same parameters, where group norms take a sample of patches as if they were one picture: each is
+ * normalised by, and notes, the statistics [2,groups] of all patches together. `shares` [b] is what
+ * each patch counts for; they sum to 1.
  */
-export function measuredStatistics(
-  patches: Patches,
-  shares: Value,
-  weights: WeightRule = dense,
-): MeasuringRule {
+export function measuringStatistics(p: Params, patches: Patches, shares: Value): Measuring {
   const statistics = new Map<string, Value>();
-  const groupNorm: WeightRule["groupNorm"] = (p, x, groups, eps) => {
+  const groupNorm: WeightRule["groupNorm"] = (norm, x, groups, eps) => {
     const moments = momentsOf(centre(x, patches), shares, groups);
     const rows = [moments.mean, moments.variance].map((v) => op.reshape(v, [1, groups]));
-    statistics.set(p.path, op.concat(rows, 0));
-    return normalised(p, x, moments, eps);
+    statistics.set(norm.path, op.concat(rows, 0));
+    return normalised(norm, x, moments, eps);
   };
-  return { rule: { ...weights, groupNorm }, statistics };
+  return { p: withRule(p, { ...p.rule, groupNorm }), statistics };
 }
 
 /** What lies inside of the margin, which grows with the picture. */
