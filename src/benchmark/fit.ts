@@ -22,12 +22,15 @@ export function fitPowers(points: readonly Point[], powers: readonly number[]): 
     points.every(([x, y]) => x >= 0 && y > 0),
     "a fit needs positive measurements",
   );
+  const sets = Array.from({ length: 2 ** powers.length - 1 }, (_, set) =>
+    powers.filter((_, i) => ((set + 1) >> i) % 2 === 1),
+  ).sort((a, b) => a.length - b.length);
   let best: Fit | undefined;
-  for (let set = 1; set < 2 ** powers.length; set++) {
-    const chosen = powers.filter((_, i) => (set >> i) % 2 === 1);
+  for (const chosen of sets) {
     const fit = chosen.length <= points.length ? leastSquares(points, chosen) : undefined;
     const isFit = fit?.terms.every(({ coefficient }) => coefficient >= 0);
-    if (isFit && (best === undefined || fit!.error < best.error)) best = fit;
+    // Another power must be worth it.
+    if (isFit && (best === undefined || fit!.error < best.error - 1e-9)) best = fit;
   }
   invariant(best !== undefined, "no sum of powers fits");
   const found = new Map(best.terms.map(({ power, coefficient }) => [power, coefficient]));
