@@ -32,9 +32,9 @@ const trained = (name: string, kind: string): Stage => ({
 
 const STAGES: readonly Stage[] = [
   trained("autoencoder", "autoencoder"),
+  trained("refine", "autoencoder"),
   trained("clip", "clip"),
   trained("diffusion", "diffusion"),
-  trained("decoder", "autoencoder"),
   { name: "judge", command: (run) => ["scripts/trainJudge.ts", run] },
 ];
 
@@ -53,16 +53,14 @@ function run(stage: Stage): void {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-/** Puts the trained parts where `generate` and `evaluate` find them. */
+/** Puts what was trained where `generate` and `evaluate` find it. The texts beside it are ours to write. */
 function ship(): void {
   const from = (stage: string, path = ""): string => join(root, RUNS, stage, "model", path);
   const to = (path: string): string => join(root, "models", path);
-  for (const part of ["unet", "text_encoder", "tokenizer", "scheduler", "model_index.json"]) {
+  for (const part of ["unet", "vae", "text_encoder", "tokenizer", "scheduler", "model_index.json"]) {
     rmSync(to(`postcards/${part}`), { recursive: true, force: true });
     cpSync(from("diffusion", part), to(`postcards/${part}`), { recursive: true });
   }
-  // The encoder is the diffusion model's own; what was refined is the decoder.
-  cpSync(from("decoder", "vae"), to("postcards/vae"), { recursive: true });
   cpSync(from("judge"), to("postcards-judge"), { recursive: true });
   console.log("models/postcards: done. Measure it: npx tintype evaluate");
 }

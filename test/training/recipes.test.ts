@@ -31,7 +31,7 @@ const VOCABULARY = { vocabSize: 1000, maxPositions: 32 };
 
 describe("the recipes of the postcards", () => {
   test("are settings that there are", () => {
-    for (const name of readdirSync(FOLDER).filter((file) => /^(autoencoder|decoder)/.test(file))) {
+    for (const name of readdirSync(FOLDER).filter((file) => /^(autoencoder|refine)/.test(file))) {
       parseConfig(autoencoderSchema, recipe(name.replace(".json", "")), name);
     }
     const clip = parseConfig(clipTrainingSchema, recipe("clip"), "clip");
