@@ -74,6 +74,17 @@ export function seed(flags: string, description: string): Option {
   });
 }
 
+/** A range of whole numbers FROM:TO, the end left out; an open end is 0 or infinity. */
+export function range(flags: string, description: string): Option {
+  const option = new Option(flags, description);
+  return option.argParser((text: string) => {
+    const [, first = "", last = ""] = text.match(/^(\d*):(\d*)$/) ?? [];
+    const [from, to] = [Number(first), last === "" ? Number.POSITIVE_INFINITY : Number(last)];
+    if (text.includes(":") && first + last !== "" && from < to) return { from, to };
+    return refuse(option, "FROM:TO, such as 0:10, :10 or 5:", text);
+  });
+}
+
 /** One of a few words. */
 export function oneOf(flags: string, description: string, choices: readonly string[]): Option {
   const option = new Option(flags, description).choices(choices);

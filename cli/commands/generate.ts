@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS } from "../../src/pipelines/defaults.js";
 import { DEVICES, DTYPES, type GenerateOptions } from "../generate/options.js";
 import { SAMPLER_NAMES, SCHEDULE_NAMES } from "../names.js";
-import { oneOf, pixels, real, seed, whole, words } from "../options.js";
+import { oneOf, pixels, range, real, seed, whole, words } from "../options.js";
 import type { Terminal } from "../terminal.js";
 
 const PREDICTIONS = ["auto", "eps", "v"] as const;
@@ -10,7 +10,17 @@ const RNGS = ["cpu", "cuda"] as const;
 const OWN_SIZE = "the model's or the picture's";
 
 /** More than any model was trained on, or any machine holds. */
-const MAX = { steps: 1000, guidance: 1000, batch: 4096, count: 100_000, threads: 1024 };
+const MAX = {
+  steps: 1000,
+  guidance: 1000,
+  batch: 4096,
+  count: 100_000,
+  threads: 1024,
+  cache: 1000,
+  branch: 100,
+  power: 10,
+  cell: 8,
+};
 
 const DESCRIPTION =
   "Makes pictures from a prompt, or changes the picture that --init-image names. " +
@@ -30,6 +40,7 @@ export function addGenerate(program: Command, terminal: Terminal): void {
   addInputOptions(command);
   addModelOptions(command);
   addMachineOptions(command);
+  addShortcutOptions(command);
   addOutputOptions(command);
   command.action(async (prompt: string, options: GenerateOptions) => {
     const { generate } = await import("../generate/run.js");
@@ -117,6 +128,38 @@ function addMachineOptions(command: Command): void {
       ),
     )
     .option("--low-memory", "keep one part of the model in memory at a time");
+}
+
+function addShortcutOptions(command: Command): void {
+  const { cache, branch, power, cell } = MAX;
+  command
+    .optionsGroup("Less work, for a slightly different picture:")
+    .addOption(
+      range("--guidance-steps <A:B>", "guide steps A to B only, counted from 0; halves others"),
+    )
+    .addOption(
+      whole("--deep-cache <N>", "reuse deep features for N steps", { min: 1, max: cache }).default(
+        1,
+      ),
+    )
+    .addOption(
+      whole("--deep-cache-branch <N>", "0 reuses most; more, less", {
+        min: 0,
+        max: branch,
+      }).default(0),
+    )
+    .addOption(
+      real("--deep-cache-power <X>", "above 1: reuse less at first", {
+        min: 1,
+        max: power,
+      }).default(1),
+    )
+    .addOption(
+      whole("--merge-tokens <N>", "merge N x N tokens in self-attention", {
+        min: 1,
+        max: cell,
+      }).default(1),
+    );
 }
 
 function addOutputOptions(command: Command): void {

@@ -123,12 +123,16 @@ function requestFor(
   signal: AbortSignal | undefined,
 ): GenerationRequest {
   const { negativePrompt, steps, cfgScale, sampler, schedule, eta, rng } = options;
-  const { width, height, batchSize, batchCount } = options;
+  const { width, height, batchSize, batchCount, guidanceSteps, mergeTokens } = options;
+  const { deepCache: every, deepCacheBranch: branch, deepCachePower: power } = options;
   return {
     prompt,
     negativePrompt,
     steps,
     guidanceScale: cfgScale,
+    guidanceSteps,
+    deepCache: { every, branch, power },
+    mergeTokens,
     sampler,
     schedule,
     eta,
@@ -137,7 +141,7 @@ function requestFor(
     height,
     batchSize,
     seed: seeds[batch * batchSize],
-    freeParts: batch + 1 === batchCount,
+    freeParts: batch + 1 === batchCount || ["text"], // every batch has the same prompt
     signal,
   };
 }

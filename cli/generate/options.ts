@@ -4,6 +4,12 @@ export const DEVICES = ["auto", "cpu", "webgpu", "cuda", "coreml", "dml", "wasm"
 /** Names that --dtype takes. */
 export const DTYPES = ["auto", "fp32", "fp16", "int8"] as const;
 
+/** Steps [from, to), counted from 0. */
+export interface StepRange {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** Options of `tintype generate`, as commander parses them; undefined where not given. */
 export interface GenerateOptions {
   readonly model?: string;
@@ -14,6 +20,7 @@ export interface GenerateOptions {
   readonly negativePrompt?: string;
   readonly steps?: number;
   readonly cfgScale?: number;
+  readonly guidanceSteps?: StepRange;
   readonly sampler?: string;
   readonly schedule?: string;
   readonly eta: number;
@@ -30,6 +37,10 @@ export interface GenerateOptions {
   readonly dtype: (typeof DTYPES)[number];
   readonly threads?: number;
   readonly lowMemory?: boolean;
+  readonly deepCache: number;
+  readonly deepCacheBranch: number;
+  readonly deepCachePower: number;
+  readonly mergeTokens: number;
   readonly output?: string;
   readonly json?: boolean;
 }

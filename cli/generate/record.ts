@@ -1,9 +1,10 @@
 import type { ScheduleName } from "../../src/diffusion/index.js";
 import { formatParameters } from "../../src/formats/index.js";
-import type { DiffusionModel, Generated } from "../../src/node.js";
+import type { DiffusionModel, Generated, Shortcuts } from "../../src/node.js";
 import { VERSION } from "../../src/util/version.js";
 import { formatDuration, formatPace } from "../format.js";
 import type { Job } from "./job.js";
+import type { StepRange } from "./options.js";
 import type { TimesOfParts } from "./watch.js";
 
 /*
@@ -63,6 +64,7 @@ export function parametersText(
       Sampler: plan.label,
       "Schedule type": SCHEDULE_LABELS[plan.schedule],
       "CFG scale": settings.guidanceScale,
+      "Guidance steps": showRange(options.guidanceSteps),
       Seed: String(settings.seeds[k]),
       Size: `${width}x${height}`,
       Model: stem(model),
@@ -70,10 +72,25 @@ export function parametersText(
       "Denoising strength":
         initImage === undefined ? undefined : (strength ?? defaultStrength(mask)),
       Eta: options.eta === 0 ? undefined : options.eta,
+      ...shortcutLabels(settings.shortcuts),
       RNG: options.rng === "cuda" ? "NV" : "CPU",
       Version: `tintype ${VERSION}`,
     },
   });
+}
+
+/** "2:10", with what is open left out. */
+function showRange(range: StepRange | undefined): string | undefined {
+  return range && `${range.from}:${Number.isFinite(range.to) ? range.to : ""}`;
+}
+
+function shortcutLabels({ deepCache, mergeTokens }: Shortcuts): Record<string, number | undefined> {
+  return {
+    "Deep cache": deepCache?.every,
+    "Deep cache branch": deepCache?.branch === 0 ? undefined : deepCache?.branch,
+    "Deep cache power": deepCache && deepCache.power > 1 ? deepCache.power : undefined,
+    "Merge tokens": mergeTokens > 1 ? mergeTokens : undefined,
+  };
 }
 
 const defaultStrength = (mask: string | undefined): number => (mask === undefined ? 0.8 : 1);
@@ -85,7 +102,8 @@ export function jsonReport(
 ): string {
   const { prompt, options, seeds, files } = job;
   const { plan, settings } = batches[0]!;
-  const { negativePrompt = "", initImage, mask } = options;
+  const { negativePrompt = "", initImage, mask, guidanceSteps } = options;
+  const { deepCache, mergeTokens } = settings.shortcuts;
   const seconds = (milliseconds: number): number => Number((milliseconds / 1000).toFixed(6));
   return JSON.stringify({
     version: VERSION,
@@ -103,6 +121,11 @@ export function jsonReport(
     prediction: plan.prediction,
     steps: settings.steps,
     cfg_scale: settings.guidanceScale,
+    guidance_steps: guidanceSteps ? [guidanceSteps.from, finite(guidanceSteps.to)] : null,
+    deep_cache: deepCache?.every ?? 1,
+    deep_cache_branch: deepCache?.branch ?? null,
+    deep_cache_power: deepCache?.power ?? null,
+    merge_tokens: mergeTokens,
     sampler: plan.sampler,
     schedule: plan.schedule,
     eta: plan.eta,
@@ -128,6 +151,9 @@ export function jsonReport(
     },
   });
 }
+
+/** JSON has no infinity. */
+const finite = (n: number): number | null => (Number.isFinite(n) ? n : null);
 
 /** Beyond 2^53 as text: most readers of JSON would round the number. */
 const jsonSeed = (seed: bigint): number | string =>

@@ -5,6 +5,7 @@ import {
   nodePlatform,
   PART_TITLES,
   type Part,
+  rememberingPrompts,
   savePicture,
 } from "../../src/node.js";
 import type { Platform } from "../../src/platform/types.js";
@@ -100,7 +101,7 @@ async function open(
       "tintype: this model is untrained and makes coloured noise. Name another with --model.",
     );
   }
-  const timed = stopwatch.around(model, (part) => {
+  const timed = stopwatch.around(rememberingPrompts(model), (part) => {
     if (loaded.has(part)) tellWork(part, progress); // otherwise it is told once it is loaded
   });
   return { model: timed, ran };

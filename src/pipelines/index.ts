@@ -23,6 +23,7 @@ export {
 } from "./model.js";
 export { PART_TITLES, type Part } from "./parts.js";
 export type { Predict } from "./predictor.js";
+export { rememberingPrompts } from "./promptMemory.js";
 export { openRanges, rangesPath, readRanges, writeRanges } from "./rangeFiles.js";
 export type {
   GenerationRequest,

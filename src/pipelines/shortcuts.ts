@@ -1,4 +1,4 @@
-import { skipCount, type UNetConfig } from "../models/unet/config.js";
+import { finestAttention, skipCount, type UNetConfig } from "../models/unet/config.js";
 import { check } from "../util/errors.js";
 
 /** Reuse of deep features between steps. Ma et al. 2023, DeepCache. */
@@ -17,7 +17,7 @@ export interface DeepCache {
 /** Ways to do less work for nearly the same picture. */
 export interface Shortcuts {
   readonly deepCache?: DeepCache | undefined;
-  /** Side of the cells of pixels that share a key and a value at the finest level; 1: none are merged. */
+  /** Side of the cells of pixels that share a key and a value at the finest level; 1: none do. */
   readonly mergeTokens: number;
 }
 
@@ -28,8 +28,8 @@ export interface ShortcutRequest {
   /** Reuses deep features for so many steps in all, or as it says; 1 by default, which reuses none. */
   readonly deepCache?: number | (Partial<DeepCache> & Pick<DeepCache, "every">) | undefined;
   /**
-   * Merges keys and values of self-attention in cells of so many pixels a side, 1 to 8, at the finest
-   * level of the UNet, and half as many at each level below; 1, which merges none, by default.
+   * Merges keys and values of self-attention in cells of so many tokens a side, 1 to 8, at the finest
+   * level of the UNet that has any, and half as many at each coarser one; 1, which merges none, by default.
    */
   readonly mergeTokens?: number | undefined;
 }
@@ -43,12 +43,12 @@ export function settleShortcuts(
   latents: readonly [height: number, width: number],
 ): Shortcuts {
   checkWhole("merge tokens", mergeTokens, 1, MAX.cell);
-  const square = mergeTokens ** 2;
+  const square = mergeTokens ** 2 * 2 ** finestAttention(unet);
   check(
     mergeTokens === 1 || Math.min(...latents) >= square,
     "bad-argument",
-    `merge tokens: cells of ${mergeTokens} x ${mergeTokens} are chosen in squares of ${square} latents a ` +
-      `side, and this picture has ${Math.min(...latents)}. Use a larger picture or smaller cells.`,
+    `merge tokens: cells of ${mergeTokens} x ${mergeTokens} lie in squares of ${square} latents a side, ` +
+      `and this picture has ${Math.min(...latents)}. Use a larger picture or smaller cells.`,
   );
   const {
     every,

@@ -13,7 +13,7 @@ import type { Params } from "../nn/params.js";
 export interface UNetForm {
   /** The skip connection where it is cut in three, so that deep features can be kept; whole without. */
   readonly branch?: number | undefined;
-  /** Side of the cells of pixels that are one key and value at the finest level; 1 merges none. */
+  /** Side of the cells of pixels that are one key and value at the finest level with attention; 1: none are merged. */
   readonly mergeTokens: number;
   /** Whether keys and values of the text are worked out by a program of their own. */
   readonly textApart: boolean;
@@ -42,7 +42,7 @@ export function unetProgramGraph(
 ): Graph {
   const fed = inputsOf(config);
   const { branch = 0 } = form;
-  const hooks = hooksOf(form);
+  const hooks = hooksOf(config, form);
   switch (program) {
     case "text":
       return graphOf(named(textFeatures(p, config, fed.context)));
@@ -107,13 +107,15 @@ function featuresShape(config: UNetConfig, branch: number): readonly Dim[] {
   return [b, channels, ...sidesOf(placeOf(config, branch).level)];
 }
 
-function hooksOf({ mergeTokens, textApart }: UNetForm): UNetHooks {
+function hooksOf(config: UNetConfig, { mergeTokens, textApart }: UNetForm): UNetHooks {
   if (mergeTokens === 1 && !textApart) return {};
   const text = (path: string, channels: number): KeysAndValues => ({
     k: input(`${path}.k`, [b, n, channels]),
     v: input(`${path}.v`, [b, n, channels]),
   });
-  return { attention: changedAttention({ mergeTokens, text: textApart ? text : undefined }) };
+  return {
+    attention: changedAttention(config, { mergeTokens, text: textApart ? text : undefined }),
+  };
 }
 
 function named(features: ReadonlyMap<string, KeysAndValues>): Record<string, Value> {

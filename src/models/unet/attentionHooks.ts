@@ -2,7 +2,7 @@ import * as op from "../../graph/ops.js";
 import type { Value } from "../../graph/value.js";
 import { attendTo, type KeysAndValues, keysAndValues, query } from "../../nn/attention.js";
 import type { Params } from "../../nn/params.js";
-import type { UNetConfig } from "./config.js";
+import { finestAttention, type UNetConfig } from "./config.js";
 import { mergeTokens } from "./mergeTokens.js";
 import { unet } from "./model.js";
 import type { AttentionHook } from "./transformer.js";
@@ -35,20 +35,24 @@ export interface AttentionChanges {
   readonly text?: ((path: string, channels: number) => KeysAndValues) | undefined;
   /**
    * Side of the cells of pixels whose tokens are merged before they become keys and values of
-   * self-attention (Smith et al. 2024): this at the finest level, half as much at the next...
+   * self-attention (Smith et al. 2024): this at the finest level that has any, half as much at the next...
    */
   readonly mergeTokens?: number | undefined;
 }
 
 /** A hook that makes these changes. */
-export function changedAttention({ text, mergeTokens: cell = 1 }: AttentionChanges): AttentionHook {
+export function changedAttention(
+  config: UNetConfig,
+  { text, mergeTokens: cell = 1 }: AttentionChanges,
+): AttentionHook {
+  const finest = finestAttention(config);
   return ({ p, kind, level, pixels, x, context, heads, attend }) => {
     if (kind === "cross") {
       if (text === undefined) return attend(x, context);
       const known = text(p.path, x.shape[2] as number);
       return attendTo(p, query(p, x, { heads }), known, { heads });
     }
-    const side = Math.floor(cell / 2 ** level);
+    const side = Math.floor(cell / 2 ** (level - finest));
     return attend(x, side > 1 ? mergeTokens(context, pixels, side) : context);
   };
 }

@@ -33,6 +33,12 @@ export function skipCount({ blocks, layersPerBlock }: UNetConfig): number {
   return blocks.length * (layersPerBlock + 1);
 }
 
+/** The finest level whose pixels attend to each other; the middle always does. */
+export function finestAttention({ blocks }: UNetConfig): number {
+  const level = blocks.indexOf("crossAttention");
+  return level < 0 ? blocks.length - 1 : level;
+}
+
 /** Where a skip connection stands, counted from conv_in's, 0. */
 export interface SkipPlace {
   /** Level that takes it on the way up. */
