@@ -1,8 +1,12 @@
 import type { ModelFiles, SettlePlatform } from "../checkpoints/index.js";
+import { mask, picture } from "../image/picture.js";
 import type { Engine } from "../runtime/engine.js";
 import { check } from "../util/errors.js";
+import { inpaint } from "./inpaint.js";
 import { type Int8Part, type Int8Ranges, type Peaks, rangesOf, weightLimit } from "./int8.js";
-import { openModel } from "./model.js";
+import { type DiffusionModel, openModel } from "./model.js";
+import type { GenerationRequest } from "./request.js";
+import type { Generation } from "./run.js";
 import { textToImage } from "./textToImage.js";
 
 /** What is drawn to find out how large the results of layers become. */
@@ -48,7 +52,8 @@ export interface CalibrationProgress {
 
 /**
  * Measures how large the results of each layer become while pictures are drawn in 8 bits over ranges that
- * are wide enough. Throws "bad-argument" for no prompts, and whatever drawing throws.
+ * are wide enough. Throws "bad-argument" for no prompts or too little room, "bad-file" for a network whose
+ * numbers are not finite, and whatever drawing throws.
  */
 export async function* calibrate(
   files: ModelFiles,
@@ -66,14 +71,34 @@ export async function* calibrate(
   }: CalibrationOptions,
 ): AsyncGenerator<CalibrationProgress, Int8Ranges, undefined> {
   check(prompts.length > 0, "bad-argument", "calibrate: expected a prompt or more, got none.");
+  check(room >= 1, "bad-argument", `calibrate: expected room of 1 or more, got ${room}.`);
   const peaks: Record<Int8Part, Peaks> = { unet: new Map(), decoder: new Map() };
   const limit = await weightLimit(engine);
-  await using model = await openModel(files, { engine, lowMemory, int8: { limit, peaks, platform } });
+  await using model = await openModel(files, {
+    engine,
+    lowMemory,
+    int8: { limit, peaks, platform },
+  });
   const total = prompts.length * steps;
   for (const [k, prompt] of prompts.entries()) {
     const request = { prompt, steps, width, height, signal, seed: seed + BigInt(k) };
-    for await (const { i, count } of textToImage(model, request))
+    for await (const { i, count } of draw(model, request))
       yield { done: k * steps + ((i + 1) / count) * steps, total };
   }
   return { unet: rangesOf(peaks.unet, room), decoder: rangesOf(peaks.decoder, room) };
+}
+
+/** A picture; inpainting models are shown colours that run into each other, half of them masked. */
+function draw(model: DiffusionModel, request: GenerationRequest): Generation {
+  const { unet, vae, nativeSize } = model;
+  if (unet.inChannels === vae.latentChannels) return textToImage(model, request);
+  const { width = nativeSize, height = nativeSize } = request;
+  const area = width * height;
+  const colours = Uint8Array.from({ length: 3 * area }, (_, i) => {
+    const [x, y] = [Math.floor(i / 3) % width, Math.floor(i / 3 / width)];
+    return 255 * [x / width, y / height, 1 - x / width][i % 3]!;
+  });
+  const half = Uint8Array.from({ length: area }, (_, i) => (i % width < width / 2 ? 0 : 255));
+  const shown = { image: picture(width, height, colours), mask: mask(width, height, half) };
+  return inpaint(model, { ...request, ...shown });
 }

@@ -6,7 +6,14 @@ import { weightsKey } from "../runtime/cache.js";
 import type { Engine } from "../runtime/engine.js";
 import { readTensor } from "../tensor/convert.js";
 import { type CalibrationProgress, calibrate, QUICK_CALIBRATION } from "./calibrate.js";
-import { INT8_PARTS, type Int8Mode, type Int8Part, type Int8Ranges, weightLimit } from "./int8.js";
+import {
+  INT8_PARTS,
+  type Int8Mode,
+  type Int8Part,
+  type Int8Ranges,
+  rangedLayers,
+  weightLimit,
+} from "./int8.js";
 
 /*
  * Ranges of a model's results, kept in the cache folder and found by the model's weights. They are
@@ -63,6 +70,16 @@ export async function writeRanges(
   await platform.files.writeAtomically(path, await encodeSafetensors(new Map(tensors), undefined));
 }
 
+/** Whether there is a range of every channel; another version may have kept other layers as they are. */
+function areComplete(ranges: Int8Ranges, files: ModelFiles): boolean {
+  return INT8_PARTS.every((part) =>
+    [...rangedLayers(files, part)].every(([path, channels]) => {
+      const range = ranges[part].get(path);
+      return range?.length === channels && range.every((x) => x > 0 && Number.isFinite(x));
+    }),
+  );
+}
+
 /** How a model is computed in 8 bits: over ranges that were measured before, or are now and then kept. */
 export async function openRanges(
   files: ModelFiles,
@@ -78,7 +95,7 @@ export async function openRanges(
   const path = await rangesPath(platform, files);
   const known = await readRanges(platform, path);
   const limit = await weightLimit(engine);
-  if (known) return { limit, ranges: known, platform };
+  if (known && areComplete(known, files)) return { limit, ranges: known, platform };
   const side = (files.unet.config.sampleSize * vaeFactor(files.vae.config)) / 2;
   const size = Math.max(64, side - (side % 64));
   const settings = { ...QUICK_CALIBRATION, width: size, height: size, lowMemory, signal };
