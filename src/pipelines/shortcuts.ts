@@ -43,13 +43,7 @@ export function settleShortcuts(
   latents: readonly [height: number, width: number],
 ): Shortcuts {
   checkWhole("merge tokens", mergeTokens, 1, MAX.cell);
-  const square = mergeTokens ** 2 * 2 ** finestAttention(unet);
-  check(
-    mergeTokens === 1 || Math.min(...latents) >= square,
-    "bad-argument",
-    `merge tokens: cells of ${mergeTokens} x ${mergeTokens} lie in squares of ${square} latents a side, ` +
-      `and this picture has ${Math.min(...latents)}. Use a larger picture or smaller cells.`,
-  );
+  if (mergeTokens > 1) checkRoom(mergeTokens, finestAttention(unet), Math.min(...latents));
   const {
     every,
     branch = 0,
@@ -64,6 +58,17 @@ export function settleShortcuts(
     `deep cache power: expected a number from 1 to ${MAX.power}, got ${power}.`,
   );
   return { deepCache: { every, branch, power }, mergeTokens };
+}
+
+/** Each cell's place is chosen in a square of as many cells a side as the cell has tokens. */
+function checkRoom(cell: number, finest: number, side: number): void {
+  const square = cell ** 2 * 2 ** finest;
+  check(
+    side >= square,
+    "bad-argument",
+    `merge tokens: cells of ${cell} x ${cell} lie in squares of ${square} latents a side, and this picture ` +
+      `has ${side}. Use a larger picture or smaller cells.`,
+  );
 }
 
 function checkWhole(who: string, value: number, min: number, max: number): void {
