@@ -3,6 +3,7 @@ import { type Picture, picturesToTensor } from "../image/picture.js";
 import { resize, sizeToMultipleOf8 } from "../image/resize.js";
 import { randnBatch } from "../tensor/random.js";
 import { throwIfAborted } from "../util/errors.js";
+import { encode, passageOf } from "./decode.js";
 import type { DiffusionModel } from "./model.js";
 import { samplePosterior } from "./posterior.js";
 import {
@@ -10,7 +11,6 @@ import {
   latentShape,
   noiseSources,
   requireNoMask,
-  runSize,
   settle,
 } from "./request.js";
 import { encodeConditioning, type Generation, sample } from "./run.js";
@@ -32,15 +32,15 @@ export async function* imageToImage(
   const settings = settle(request, sizeOfImage(image), model);
   requireNoMask(model);
   const plan = planFor(model, request, settings.steps, { strength });
-  model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"], settings.shortcuts);
+  const passage = passageOf(model, settings, ["text", "encoder", "unet", "decoder"], request);
   const conditioning = await encodeConditioning(model, settings);
   throwIfAborted(request.signal);
   const noise = noiseSources(settings);
   const pixels = picturesToTensor([resize(image, settings.width, settings.height)]);
-  const moments = await model.encodeImage(pixels);
+  const moments = await encode(model, pixels, passage);
   const clean = samplePosterior(moments, noise, model.vae.scalingFactor);
   const x = addNoise(clean, randnBatch(noise, latentShape(model, settings)), plan.start);
-  return yield* sample(model, request, conditioning, { settings, plan, noise, x });
+  return yield* sample(model, request, conditioning, { settings, plan, noise, x, passage });
 }
 
 /** An image without sizes keeps its own, floored to multiples of 8. */

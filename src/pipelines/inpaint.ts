@@ -6,10 +6,11 @@ import { concatBatch, concatChannels, scale } from "../tensor/elementwise.js";
 import { type NoiseSource, randnBatch } from "../tensor/random.js";
 import { type Tensor, tensor } from "../tensor/tensor.js";
 import { throwIfAborted } from "../util/errors.js";
+import { encode, passageOf } from "./decode.js";
 import { sizeOfImage } from "./imageToImage.js";
 import type { DiffusionModel } from "./model.js";
 import { samplePosterior } from "./posterior.js";
-import { type InpaintRequest, latentShape, noiseSources, runSize, settle } from "./request.js";
+import { type InpaintRequest, latentShape, noiseSources, settle } from "./request.js";
 import { encodeConditioning, type Generation, type Start, sample } from "./run.js";
 import { planFor } from "./textToImage.js";
 
@@ -27,7 +28,7 @@ export async function* inpaint(model: DiffusionModel, request: InpaintRequest): 
   const settings = settle(request, sizeOfImage(image), model);
   const { width, height } = settings;
   const plan = planFor(model, request, settings.steps, { strength, inpaint: true });
-  model.checkMemory(runSize(settings), ["text", "encoder", "unet", "decoder"], settings.shortcuts);
+  const passage = passageOf(model, settings, ["text", "encoder", "unet", "decoder"], request);
   const conditioning = await encodeConditioning(model, settings);
   throwIfAborted(request.signal);
   const noise = noiseSources(settings);
@@ -39,11 +40,11 @@ export async function* inpaint(model: DiffusionModel, request: InpaintRequest): 
 
   const { scalingFactor } = model.vae;
   const posterior = async (seen: Tensor): Promise<Tensor> =>
-    samplePosterior(await model.encodeImage(seen), noise, scalingFactor);
+    samplePosterior(await encode(model, seen, passage), noise, scalingFactor);
   const clean = !sees || strength < 1 ? await posterior(pixels) : undefined;
   const fresh = randnBatch(noise, [batch, channels, h, w]);
   const x = strength < 1 ? addNoise(clean!, fresh, plan.start) : scale(fresh, plan.initialNoise);
-  const start: Start = { settings, plan, noise, x };
+  const start: Start = { settings, plan, noise, x, passage };
   if (sees) {
     const masks = concatBatch(Array<Tensor>(batch).fill(smallMask));
     const beside = concatChannels(masks, await posterior(maskedImage(pixels, mask)));

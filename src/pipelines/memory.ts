@@ -1,7 +1,10 @@
 import { type Graph, manifest } from "../graph/graph.js";
 import { peakActivationBytes } from "../graph/liveness.js";
+import { type VaeConfig, vaeFeatures } from "../models/vae/config.js";
 import { TintypeError } from "../util/errors.js";
 import { PART_TITLES, type Part } from "./parts.js";
+import { patchCount, type TiledPart, type TileProgram } from "./tileGraphs.js";
+import { needsTiles, type Tiles, type TilingSettings } from "./tiling.js";
 import { unetBindings } from "./unetPrograms.js";
 
 /** Sizes that decide how much memory a run takes. */
@@ -19,6 +22,13 @@ export interface PartMemory {
   readonly weights: number;
   /** Results in flight while it runs. */
   readonly activations: number;
+}
+
+/** An autoencoder that works in tiles. */
+export interface TiledParts {
+  readonly tiles: Tiles;
+  readonly config: VaeConfig;
+  graph(part: TiledPart, program: TileProgram): Graph;
 }
 
 /** What a run is expected to take, in bytes. */
@@ -46,7 +56,7 @@ export function weightBytes(graph: Graph, bytes: number): number {
 
 /**
  * What a run of this size takes beside what is loaded already. `parts` are those it uses;
- * `lowMemory` holds one at a time.
+ * `lowMemory` holds one at a time. With `tiled` the autoencoder works in tiles.
  */
 export function predictMemory(
   model: {
@@ -59,10 +69,12 @@ export function predictMemory(
     parts,
     loaded = [],
     lowMemory = false,
+    tiled,
   }: {
     readonly parts: readonly Part[];
     readonly loaded?: readonly Part[];
     readonly lowMemory?: boolean;
+    readonly tiled?: TiledParts | undefined;
   },
 ): MemoryPrediction {
   const [h, w] = [height / model.factor, width / model.factor];
@@ -73,6 +85,8 @@ export function predictMemory(
     decoder: 1,
   };
   const part = (name: Part): PartMemory => {
+    if (tiled && (name === "encoder" || name === "decoder"))
+      return tiledMemory(name, tiled, { width, height });
     const bindings = { ...unetBindings(h, w), b: batches[name], n: 77 };
     const graphs = model.graphs(name);
     const alive = Math.max(...graphs.map((graph) => peakActivationBytes(graph, bindings)));
@@ -97,6 +111,37 @@ export function predictMemory(
   return { parts: all, peak: peak + BASE_BYTES };
 }
 
+/**
+ * Of an encoder or a decoder in tiles: its programs follow one another and are freed, while the
+ * features between its halves, and the picture, lie on the host.
+ */
+function tiledMemory(
+  part: TiledPart,
+  { tiles, config, graph }: TiledParts,
+  { width, height }: Pick<RunSize, "width" | "height">,
+): PartMemory {
+  const { factor, encoderChannels, decoderChannels } = vaeFeatures(config);
+  const [h, w] = [height / factor, width / factor];
+  const side = tiles.tile / factor;
+  const coarser = part === "encoder" ? 1 : 2 ** (config.blockOutChannels.length - 1) / factor;
+  const sizes: Readonly<Record<TileProgram, Record<string, number>>> = {
+    coarse: { b: 1, h: h / coarser, w: w / coarser },
+    statistics: { b: patchCount(side) },
+    fine: { b: 1, h: Math.min(h, side), w: Math.min(w, side) },
+  };
+  const programs = Object.entries(sizes).map(([name, size]) => {
+    const one = graph(part, name as TileProgram);
+    const alive = peakActivationBytes(one, size);
+    return { weights: weightBytes(one, 4), activations: ACTIVATION_OVERHEAD * alive };
+  });
+  const channels = part === "encoder" ? encoderChannels : decoderChannels;
+  const kept = 4 * (channels * h * w + config.inChannels * width * height);
+  return {
+    weights: Math.max(...programs.map((p) => p.weights)),
+    activations: kept + Math.max(...programs.map((p) => p.activations)),
+  };
+}
+
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 /** Throws "out-of-memory", with what would help, when a run would take more than there is. */
@@ -105,6 +150,7 @@ export function requireMemory(
   available: number,
   { width, height, batch }: RunSize,
   lowMemory: boolean,
+  more: readonly string[] = [],
 ): void {
   if (peak <= available) return;
   const largest = (Object.keys(parts) as Part[]).sort(
@@ -115,10 +161,33 @@ export function requireMemory(
       `${gigabytes(parts[largest].activations)} for this one)`,
     ...(batch > 1 ? ["a smaller batch"] : []),
     ...(lowMemory ? [] : ["--low-memory"]),
+    ...more,
   ];
   throw new TintypeError(
     "out-of-memory",
     `${width}x${height}${batch > 1 ? ` in batches of ${batch}` : ""} would take about ` +
       `${gigabytes(peak)} of memory, and ${gigabytes(available)} are free. Try ${help.join(", or ")}.`,
   );
+}
+
+/**
+ * The tiles in which the autoencoder has to work for a run to fit, if any: those that are asked for, or
+ * with "auto" those that are needed. Throws "out-of-memory" where nothing fits; nothing is checked
+ * without `available`.
+ */
+export function tilesThatFit(
+  predict: (tiles?: Tiles) => MemoryPrediction,
+  size: RunSize,
+  { tiles, when }: TilingSettings,
+  {
+    available = Number.POSITIVE_INFINITY,
+    lowMemory,
+  }: { readonly available?: number | undefined; readonly lowMemory: boolean },
+): Tiles | undefined {
+  const isLarge = needsTiles(size, tiles);
+  const whole = !isLarge || when === "never" || (when === "auto" && predict().peak <= available);
+  const taken = whole ? undefined : tiles;
+  const more = isLarge && when === "never" ? ["--vae-tiling auto"] : [];
+  requireMemory(predict(taken), available, size, lowMemory, more);
+  return taken;
 }

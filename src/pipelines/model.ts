@@ -21,13 +21,22 @@ import type { Defaults } from "./defaults.js";
 import { defaultsOf } from "./defaultsOf.js";
 import { decoderGraph, encoderGraph, textGraph, unetGraph } from "./graphs.js";
 import type { Int8Mode } from "./int8.js";
-import { predictMemory, type RunSize, requireMemory } from "./memory.js";
+import {
+  type MemoryPrediction,
+  predictMemory,
+  type RunSize,
+  type TiledParts,
+  tilesThatFit,
+} from "./memory.js";
 import { modelPrograms } from "./modelPrograms.js";
 import type { Part } from "./parts.js";
 import { type Predict, predictor, type TextMemory } from "./predictor.js";
 import { programShelf } from "./programShelf.js";
 import { NO_SHORTCUTS, type Shortcuts } from "./shortcuts.js";
 import { lookUpTokens } from "./textEmbedding.js";
+import { decodeInTiles, encodeInTiles, type TiledRun, type TilePrograms } from "./tiledVae.js";
+import type { TiledPart } from "./tileGraphs.js";
+import { settleTiling, type Tiles, type TilingSettings } from "./tiling.js";
 
 /** Prompts as the UNet takes them. */
 export interface EncodedPrompts {
@@ -53,19 +62,31 @@ export interface DiffusionModel extends AsyncDisposable {
   readonly defaults: Defaults;
   /** Graphs by part. */
   readonly graphs: Readonly<Record<Part, Graph>>;
-  /** Throws "out-of-memory" if a run of this size with these parts would not fit. */
-  checkMemory(size: RunSize, parts: readonly Part[], shortcuts?: Shortcuts): void;
+  /**
+   * The tiles in which the autoencoder has to work for a run of this size with these parts, undefined
+   * where it takes pictures whole. Throws "out-of-memory" if the run would not fit.
+   */
+  checkMemory(size: RunSize, parts: readonly Part[], how?: MemoryOptions): Tiles | undefined;
   encodePrompts(prompts: readonly string[]): Promise<EncodedPrompts>;
   /** The UNet: x [B,C,h,w] at timestep t, context [B,N,D] -> raw prediction [B,4,h,w]. */
   predict(x: Tensor, t: number, context: Tensor): Promise<Tensor>;
   /** The UNet for one run, which takes these shortcuts. */
   predictor(shortcuts: Shortcuts): Predict;
-  /** The autoencoder: image [B,3,H,W] in [-1,1] -> mean and logvar [B,8,h,w]. */
-  encodeImage(image: Tensor): Promise<Tensor>;
-  /** The autoencoder: latents [B,4,h,w], scaling factor already divided out -> image [B,3,H,W]. */
-  decodeLatents(latents: Tensor): Promise<Tensor>;
+  /** The autoencoder: image [B,3,H,W] in [-1,1] -> mean and logvar [B,8,h,w]; B is 1 in tiles. */
+  encodeImage(image: Tensor, tiled?: TiledRun): Promise<Tensor>;
+  /**
+   * The autoencoder: latents [B,4,h,w], scaling factor already divided out -> image [B,3,H,W]; B is 1 in
+   * tiles.
+   */
+  decodeLatents(latents: Tensor, tiled?: TiledRun): Promise<Tensor>;
   /** Frees a part; it is loaded again when it is needed again. */
   release(part: Part): Promise<void>;
+}
+
+/** What of a run decides how much memory it takes, beside its size. */
+export interface MemoryOptions {
+  readonly shortcuts?: Shortcuts;
+  readonly tiling?: TilingSettings;
 }
 
 /** How a model is opened. */
@@ -123,6 +144,10 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
   const predict = predictorOf(NO_SHORTCUTS);
   const run = async (part: Exclude<Part, "unet">, fed: Readonly<Record<string, Tensor>>) =>
     await shelf.use(part, programs.whole[part], async (program) => (await program(part)).run(fed));
+  const inTiles = async (part: TiledPart, act: (tiles: TilePrograms) => Promise<Tensor>) =>
+    await shelf.use(part, programs.tiled[part], async (program, release) =>
+      act({ run: async (name, fed) => await (await program(name)).run(fed), release }),
+    );
   const encodePrompts: DiffusionModel["encodePrompts"] = async (prompts) => {
     const encoded = prompts.map((prompt) => tokenizer.encode(prompt));
     const table = files.text.weights.get(`${TOKEN_TABLE}.weight`)!;
@@ -148,18 +173,33 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
     nativeSize: told.unet.config.sampleSize * factor,
     defaults,
     graphs,
-    checkMemory(size, used, shortcuts = NO_SHORTCUTS) {
-      if (!availableMemory) return;
+    checkMemory(
+      size,
+      used,
+      { shortcuts = NO_SHORTCUTS, tiling = settleTiling("auto", factor) } = {},
+    ) {
       const loaded = shelf.loaded();
       const model = { graphs: (part: Part) => programs.graphs(part, shortcuts), factor };
-      const prediction = predictMemory(model, size, { parts: used, loaded, lowMemory });
-      requireMemory(prediction, availableMemory(), size, lowMemory);
+      const graph: TiledParts["graph"] = (part, name) => programs.tiled[part].source(name).graph;
+      const predict = (tiles?: Tiles): MemoryPrediction => {
+        const tiled = tiles && { tiles, config: told.vae.config, graph };
+        return predictMemory(model, size, { parts: used, loaded, lowMemory, tiled });
+      };
+      return tilesThatFit(predict, size, tiling, { available: availableMemory?.(), lowMemory });
     },
     encodePrompts,
     predict,
     predictor: predictorOf,
-    encodeImage: async (image) => (await run("encoder", { image })).moments!,
-    decodeLatents: async (latents) => (await run("decoder", { latents })).image!,
+    encodeImage: async (image, tiled) =>
+      tiled
+        ? await inTiles("encoder", (tiles) => encodeInTiles(tiles, files.vae.config, image, tiled))
+        : (await run("encoder", { image })).moments!,
+    decodeLatents: async (latents, tiled) =>
+      tiled
+        ? await inTiles("decoder", (tiles) =>
+            decodeInTiles(tiles, files.vae.config, latents, tiled),
+          )
+        : (await run("decoder", { latents })).image!,
     release: shelf.release,
     [Symbol.asyncDispose]: shelf.releaseAll,
   };

@@ -7,6 +7,7 @@ import { type Int8Mode, type Int8Part, int8Program, observed, observingProgram }
 import type { Part } from "./parts.js";
 import type { PartForm, ProgramSource } from "./programShelf.js";
 import type { Shortcuts } from "./shortcuts.js";
+import { type TiledPart, type TileProgram, tileGraph } from "./tileGraphs.js";
 import {
   formName,
   programsOf,
@@ -21,6 +22,8 @@ export interface ModelPrograms {
   readonly whole: Readonly<Record<Exclude<Part, "unet">, PartForm>>;
   /** The UNet with these shortcuts. */
   unet(shortcuts: Shortcuts): PartForm & { readonly unet: UNetForm };
+  /** An encoder or a decoder that works in tiles: programs by the names of `TileProgram`. */
+  readonly tiled: Readonly<Record<TiledPart, PartForm>>;
   /** Graphs of a part: those of the UNet with these shortcuts. */
   graphs(part: Part, shortcuts: Shortcuts): readonly Graph[];
 }
@@ -53,6 +56,16 @@ export function modelPrograms(
     encoder: float("encoder", files.vae),
     decoder: int8 ? decoder : float("decoder", files.vae),
   };
+  const tiled = (part: TiledPart): PartForm => ({
+    form: "tiles",
+    source(name) {
+      const trace = (p?: Params): Graph =>
+        tileGraph(part, name as TileProgram, files.vae.config, p);
+      return part === "decoder" && int8
+        ? int8Source(files, part, int8, trace)
+        : { graph: trace(), weights: files.vae.weights };
+    },
+  });
   const traced = new Map<string, ProgramSource>();
   const unet: ModelPrograms["unet"] = ({ deepCache, mergeTokens }) => {
     // What layers give is observed in the network as it is.
@@ -76,6 +89,7 @@ export function modelPrograms(
   return {
     whole,
     unet,
+    tiled: { encoder: tiled("encoder"), decoder: tiled("decoder") },
     graphs(part, shortcuts) {
       if (part !== "unet") return [whole[part].source(part).graph];
       const { source, unet: form } = unet(shortcuts);

@@ -24,6 +24,9 @@ export interface PartForm {
 /** The programs of a part, each loaded when it is first asked for. */
 export type ProgramOf = (name: string) => Promise<Program>;
 
+/** Frees one program of a part before the others. */
+export type FreeProgram = (name: string) => Promise<void>;
+
 /** Programs that are loaded when they are needed, kept, and freed. */
 export interface ProgramShelf {
   loaded(): readonly Part[];
@@ -31,7 +34,11 @@ export interface ProgramShelf {
    * What `act` makes of a part's programs, alone with them: another form of the part is freed before,
    * and nothing is freed meanwhile.
    */
-  use<T>(part: Part, form: PartForm, act: (program: ProgramOf) => Promise<T>): Promise<T>;
+  use<T>(
+    part: Part,
+    form: PartForm,
+    act: (program: ProgramOf, free: FreeProgram) => Promise<T>,
+  ): Promise<T>;
   release(part: Part): Promise<void>;
   releaseAll(): Promise<void>;
 }
@@ -92,6 +99,11 @@ export function programShelf({ engine, model, lowMemory, onLoad }: ShelfOptions)
     use: (part, form, act) =>
       inTurn(async () => {
         const kept = await programs(part, form.form);
+        const freeOne: FreeProgram = async (name) => {
+          const program = kept.get(name);
+          kept.delete(name);
+          await (await program)?.[Symbol.asyncDispose]();
+        };
         return await act(async (name) => {
           const program = kept.get(name) ?? load(part, name, form);
           kept.set(name, program);
@@ -101,7 +113,7 @@ export function programShelf({ engine, model, lowMemory, onLoad }: ShelfOptions)
             kept.delete(name); // it may be tried again
             throw error;
           }
-        });
+        }, freeOne);
       }),
     release: (part) => inTurn(() => free(part)),
     releaseAll: () =>

@@ -21,6 +21,7 @@ describe("what a request leaves out", () => {
       rng: "cpu",
       seeds: [7n],
       shortcuts: { mergeTokens: 1 },
+      tiling: { when: "auto", tiles: { tile: 512, overlap: 64 } },
     });
   });
 
@@ -117,5 +118,30 @@ describe("what a request may not be", () => {
     expect(() => settled({ signal: AbortSignal.abort(), width: 3 })).toThrow(
       expect.objectContaining({ code: "aborted" }),
     );
+  });
+});
+
+describe("tiles", () => {
+  test("are asked for by name, by size, or not at all", () => {
+    const tiling = (value: GenerationRequest["tiling"]) => settled({ tiling: value }).tiling;
+    expect(tiling("auto").when).toBe("auto");
+    expect(tiling(false).when).toBe("never");
+    expect(tiling(true)).toEqual({ when: "always", tiles: { tile: 512, overlap: 64 } });
+    expect(tiling({ tile: 256 })).toEqual({ when: "always", tiles: { tile: 256, overlap: 64 } });
+    expect(tiling({ overlap: 0 }).tiles).toEqual({ tile: 512, overlap: 0 });
+  });
+
+  test.each([
+    [{ tile: 100 }, /^tile: expected a multiple of 8 from 64 pixels on, got 100/],
+    [{ tile: 56 }, /^tile: expected a multiple of 8 from 64 pixels on, got 56/],
+    [{ tile: Number.NaN }, /^tile: /],
+    [{ overlap: 20 }, /^overlap of tiles: expected a multiple of 8 .* \(256\), got 20/],
+    [{ overlap: -8 }, /^overlap of tiles: /],
+    [{ tile: 64 }, null],
+    [{ tile: 64, overlap: 40 }, /^overlap of tiles: .* half a tile \(32\), got 40/],
+  ])("of %j", (tiling, message) => {
+    if (message === null)
+      expect(settled({ tiling }).tiling.tiles).toEqual({ tile: 64, overlap: 32 });
+    else expect(() => settled({ tiling })).toThrow(message);
   });
 });

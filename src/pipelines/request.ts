@@ -6,6 +6,7 @@ import type { RunSize } from "./memory.js";
 import type { DiffusionModel } from "./model.js";
 import type { Part } from "./parts.js";
 import { type ShortcutRequest, type Shortcuts, settleShortcuts } from "./shortcuts.js";
+import { settleTiling, type TileProgress, type Tiling, type TilingSettings } from "./tiling.js";
 
 /** What every pipeline may be told. */
 export interface GenerationRequest extends ShortcutRequest {
@@ -40,7 +41,16 @@ export interface GenerationRequest extends ShortcutRequest {
    * the peak for what does not run again soon. Parts are loaded again when they are needed.
    */
   readonly freeParts?: boolean | readonly Part[] | undefined;
-  /** Stops the run after the step that is under way. */
+  /**
+   * Whether the autoencoder works in tiles, which take less memory and change the picture a little: "auto",
+   * the default, where it would not fit otherwise; true: in tiles of 512 pixels, or those named here.
+   */
+  readonly tiling?: Tiling | undefined;
+  /** Told after each tile. */
+  readonly onTile?: ((progress: TileProgress) => void) | undefined;
+  /** Told what a user should know. */
+  readonly onNotice?: ((message: string) => void) | undefined;
+  /** Stops the run after the step, or the tile, that is under way. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -71,6 +81,7 @@ export interface Settings {
   /** Seed of each picture. */
   readonly seeds: readonly bigint[];
   readonly shortcuts: Shortcuts;
+  readonly tiling: TilingSettings;
 }
 
 /** A random seed that a person can type: up to 2^32. */
@@ -116,6 +127,7 @@ export function settle(
     rng,
     seeds: prompts.map((_, k) => seed + BigInt(k)),
     shortcuts: settleShortcuts(request, unet, [height / factor, width / factor]),
+    tiling: settleTiling(request.tiling, factor),
   };
 }
 

@@ -7,16 +7,18 @@ import {
   splitPair,
   stackPair,
 } from "../diffusion/index.js";
-import { type Picture, tensorToPictures } from "../image/picture.js";
+import type { Picture } from "../image/picture.js";
 import { latentsToRgb } from "../image/preview.js";
-import { concatBatch, concatChannels, divide, sliceBatch } from "../tensor/elementwise.js";
+import { concatBatch, concatChannels, sliceBatch } from "../tensor/elementwise.js";
 import type { NoiseSource } from "../tensor/random.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { throwIfAborted } from "../util/errors.js";
+import { decode, type Passage } from "./decode.js";
 import type { DiffusionModel } from "./model.js";
 import type { Part } from "./parts.js";
 import type { GenerationRequest, Settings } from "./request.js";
 import { fullSteps } from "./shortcuts.js";
+import type { Tiles } from "./tiling.js";
 
 /** What a pipeline yields after each step. */
 export interface GenerationStep {
@@ -38,6 +40,8 @@ export interface Generated {
   readonly latents: Tensor;
   readonly settings: Settings;
   readonly plan: SamplingPlan;
+  /** The tiles in which pictures passed the autoencoder because memory asked for it, or the request. */
+  readonly tiles: Tiles | undefined;
   /** For each prompt, its end that did not fit the text encoder. */
   readonly truncated: readonly (string | undefined)[];
   /** Milliseconds, loading excluded where the parts were loaded before. */
@@ -63,6 +67,7 @@ export interface Start {
   /** Further channels that the UNet sees beside the latents [B,*,h,w] (inpainting checkpoints). */
   readonly beside?: Tensor;
   readonly afterStep?: StepHook;
+  readonly passage: Passage;
 }
 
 /** Prompts as the UNet takes them, before and beside each other: what all pipelines begin with. */
@@ -129,12 +134,13 @@ export async function* sample(
   }
   await free("unet");
   const started = performance.now();
-  const pictures = await decode(model, latents, signal);
+  const pictures = await decode(model, latents, start.passage);
   const decodeMs = performance.now() - started;
   await free("decoder");
   const { truncated, textMs } = conditioning;
   const timings = { textMs, callMs, decodeMs };
-  return { pictures, latents, settings, plan, truncated, timings };
+  const { tiles } = start.passage;
+  return { pictures, latents, settings, plan, tiles, truncated, timings };
 }
 
 /** The UNet at a level, told what text to look at. */
@@ -170,21 +176,6 @@ function conditionedNetwork(
       splitPair(await call(stackPair(seen(x)), level, both ?? concatBatch([cond, cond]))),
     cond: (x: Tensor, level: Level) => call(seen(x), level, cond),
   };
-}
-
-/** Latents as the UNet has them -> pictures, one at a time so that memory does not grow. */
-async function decode(
-  model: DiffusionModel,
-  latents: Tensor,
-  signal: AbortSignal | undefined,
-): Promise<Picture[]> {
-  const pictures: Picture[] = [];
-  for (let k = 0; k < latents.shape[0]!; k++) {
-    throwIfAborted(signal);
-    const one = divide(sliceBatch(latents, k, 1), model.vae.scalingFactor);
-    pictures.push(...tensorToPictures(await model.decodeLatents(one)));
-  }
-  return pictures;
 }
 
 /** Runs a pipeline, or whatever else yields on the way, to its end; returns its result. */

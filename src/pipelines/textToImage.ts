@@ -1,13 +1,13 @@
 import { planSampling } from "../diffusion/index.js";
 import { scale } from "../tensor/elementwise.js";
 import { randnBatch } from "../tensor/random.js";
+import { passageOf } from "./decode.js";
 import type { DiffusionModel } from "./model.js";
 import {
   type GenerationRequest,
   latentShape,
   noiseSources,
   requireNoMask,
-  runSize,
   settle,
 } from "./request.js";
 import { encodeConditioning, type Generation, sample } from "./run.js";
@@ -22,11 +22,11 @@ export async function* textToImage(model: DiffusionModel, request: GenerationReq
   const settings = settle(request, native, model);
   requireNoMask(model);
   const plan = planFor(model, request, settings.steps);
-  model.checkMemory(runSize(settings), ["text", "unet", "decoder"], settings.shortcuts);
+  const passage = passageOf(model, settings, ["text", "unet", "decoder"], request);
   const conditioning = await encodeConditioning(model, settings);
   const noise = noiseSources(settings);
   const x = scale(randnBatch(noise, latentShape(model, settings)), plan.initialNoise);
-  return yield* sample(model, request, conditioning, { settings, plan, noise, x });
+  return yield* sample(model, request, conditioning, { settings, plan, noise, x, passage });
 }
 
 /** The sampling plan of a request on this model. */

@@ -9,7 +9,7 @@ import {
   tileGrid,
 } from "../tensor/tiles.js";
 import { throwIfAborted } from "../util/errors.js";
-import { PATCHES, type TilePart } from "./tileGraphs.js";
+import { PATCHES, patchCount, type TileProgram } from "./tileGraphs.js";
 import { sampleOf } from "./tileSample.js";
 import type { Tiles } from "./tiling.js";
 
@@ -22,10 +22,10 @@ import type { Tiles } from "./tiling.js";
 
 type Named = Readonly<Record<string, Tensor>>;
 
-/** Runs the programs of an autoencoder's tiles. */
+/** Runs the programs of an encoder or a decoder in tiles. */
 export interface TilePrograms {
-  run(part: TilePart, inputs: Named): Promise<Named>;
-  release(part: TilePart): Promise<void>;
+  run(program: TileProgram, inputs: Named): Promise<Named>;
+  release(program: TileProgram): Promise<void>;
 }
 
 /** How one picture is taken through the autoencoder. */
@@ -45,12 +45,12 @@ export async function decodeInTiles(
 ): Promise<Tensor> {
   const { factor } = vaeFeatures(config);
   throwIfAborted(run.signal);
-  const { features } = await programs.run("decoder.coarse", { latents });
-  await programs.release("decoder.coarse"); // its memory is wanted for the tiles
-  const statistics = await measure(programs, "decoder", "features", features!, 1, run, factor);
+  const { features } = await programs.run("coarse", { latents });
+  await programs.release("coarse"); // its memory is wanted for the tiles
+  const statistics = await measure(programs, "features", features!, 1, run, factor);
   throwIfAborted(run.signal);
   const tile = async (piece: Tensor): Promise<Tensor> =>
-    (await programs.run("decoder.fine", { features: piece, ...statistics })).image!;
+    (await programs.run("fine", { features: piece, ...statistics })).image!;
   return await inTiles(features!, config, { from: 1, to: factor }, run, tile);
 }
 
@@ -63,31 +63,29 @@ export async function encodeInTiles(
 ): Promise<Tensor> {
   const { factor } = vaeFeatures(config);
   throwIfAborted(run.signal);
-  const statistics = await measure(programs, "encoder", "image", image, factor, run, factor);
+  const statistics = await measure(programs, "image", image, factor, run, factor);
   throwIfAborted(run.signal);
   const tile = async (piece: Tensor): Promise<Tensor> =>
-    (await programs.run("encoder.fine", { image: piece, ...statistics })).features!;
+    (await programs.run("fine", { image: piece, ...statistics })).features!;
   const features = await inTiles(image, config, { from: factor, to: 1 }, run, tile);
-  await programs.release("encoder.fine");
-  return (await programs.run("encoder.coarse", { features })).moments!;
+  await programs.release("fine");
+  return (await programs.run("coarse", { features })).moments!;
 }
 
 /** What group norms of the whole picture would measure, by a sample as large as a tile. */
 async function measure(
   programs: TilePrograms,
-  half: "encoder" | "decoder",
   name: string,
   x: Tensor,
   scale: number,
   { tile }: Tiles,
   factor: number,
 ): Promise<Named> {
-  const count = Math.floor((tile / factor / PATCHES.side) ** 2);
+  const count = patchCount(tile / factor);
   const [side, margin] = [PATCHES.side * scale, PATCHES.margin * scale];
   const { patches, shares } = sampleOf(x, { count, side, margin });
-  const part: TilePart = `${half}.statistics`;
-  const statistics = await programs.run(part, { [name]: patches, shares });
-  await programs.release(part);
+  const statistics = await programs.run("statistics", { [name]: patches, shares });
+  await programs.release("statistics");
   return statistics;
 }
 

@@ -6,22 +6,38 @@ export interface Tiles {
   readonly overlap: number;
 }
 
+/** Tiles as far as they are named. */
+export interface TileWish {
+  readonly tile?: number | undefined;
+  /** 64 by default, or half a tile. */
+  readonly overlap?: number | undefined;
+}
+
 /**
  * Whether pictures pass the autoencoder in tiles: "auto" where the whole would not fit in memory, true
  * for every picture that is larger than a tile, or such tiles as are named.
  */
-export type Tiling = "auto" | boolean | Partial<Tiles>;
+export type Tiling = "auto" | boolean | TileWish;
 
 /** Tiles of a request that names none. With less overlap, tiles of SD's autoencoder would differ. */
 export const DEFAULT_TILES: Tiles = { tile: 512, overlap: 64 };
 
 const MIN_TILE = 64;
 
-/** The tiles that a request asks for or allows, if any. Throws "bad-argument" for what cannot be. */
-export function settleTiles(tiling: Tiling, factor: number): Tiles | undefined {
-  if (tiling === false) return undefined;
-  const { tile, overlap } =
-    typeof tiling === "object" ? { ...DEFAULT_TILES, ...tiling } : DEFAULT_TILES;
+/** What a request says of tiles, with everything decided but whether "auto" takes them. */
+export interface TilingSettings {
+  readonly tiles: Tiles;
+  readonly when: "always" | "never" | "auto";
+}
+
+/** Fills in what a request leaves out. Throws "bad-argument" for tiles that cannot be. */
+export function settleTiling(tiling: Tiling = "auto", factor: number): TilingSettings {
+  if (tiling === "auto") return { tiles: DEFAULT_TILES, when: "auto" };
+  if (tiling === false) return { tiles: DEFAULT_TILES, when: "never" };
+  const named: TileWish = typeof tiling === "object" ? tiling : {};
+  const tile = named.tile ?? DEFAULT_TILES.tile;
+  const half = factor * Math.floor(tile / 2 / factor);
+  const overlap = named.overlap ?? Math.min(DEFAULT_TILES.overlap, half);
   const isMultiple = (n: number): boolean => Number.isInteger(n) && n % factor === 0;
   check(
     isMultiple(tile) && tile >= MIN_TILE,
@@ -29,11 +45,11 @@ export function settleTiles(tiling: Tiling, factor: number): Tiles | undefined {
     `tile: expected a multiple of ${factor} from ${MIN_TILE} pixels on, got ${tile}.`,
   );
   check(
-    isMultiple(overlap) && overlap >= 0 && overlap <= tile / 2,
+    isMultiple(overlap) && overlap >= 0 && overlap <= half,
     "bad-argument",
-    `overlap of tiles: expected a multiple of ${factor} up to half a tile (${tile / 2}), got ${overlap}.`,
+    `overlap of tiles: expected a multiple of ${factor} up to half a tile (${half}), got ${overlap}.`,
   );
-  return { tile, overlap };
+  return { tiles: { tile, overlap }, when: "always" };
 }
 
 /** Whether a picture of this size is more than one tile. */
@@ -42,4 +58,11 @@ export function needsTiles(
   { tile }: Tiles,
 ): boolean {
   return width > tile || height > tile;
+}
+
+/** How far a picture is that passes the autoencoder in tiles. */
+export interface TileProgress {
+  readonly part: "encoder" | "decoder";
+  readonly done: number;
+  readonly count: number;
 }
