@@ -62,7 +62,7 @@ export async function writeRanges(
       ([layer, data]) =>
         [
           `${part}/${layer}`,
-          { dtype: "f32", shape: [data.length], bytes: new Uint8Array(data.buffer.slice(0)) },
+          { dtype: "f32", shape: [data.length], bytes: new Uint8Array(data.slice().buffer) },
         ] as const,
     ),
   );
