@@ -3,6 +3,7 @@
  * Writes bench/results/optimizer.json. Run: npx tsx bench/optimizer.ts
  */
 import { mkdirSync, writeFileSync } from "node:fs";
+import { median } from "../src/benchmark/statistics.js";
 import {
   chain,
   clipByGlobalNorm,
@@ -15,7 +16,7 @@ import {
   type Transform,
   takeMemory,
 } from "../src/optim/index.js";
-import { machine, median } from "./workers.js";
+import { machine } from "./workers.js";
 
 const COUNT = 11_000_000;
 /** As many arrays as a UNet of that size has. */

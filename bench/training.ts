@@ -9,14 +9,9 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { median } from "../src/benchmark/statistics.js";
 import { pythonBench, readTrainingBench } from "./trainingModels.js";
-import {
-  type BenchWorker,
-  machine,
-  median,
-  torchTrainingWorker,
-  trainingWorker,
-} from "./workers.js";
+import { type BenchWorker, machine, torchTrainingWorker, trainingWorker } from "./workers.js";
 
 const { values } = parseArgs({
   options: {

@@ -27,16 +27,6 @@ function worker(name: string, command: string, args: readonly string[]): BenchWo
 
 const here = (file: string): string => resolve(import.meta.dirname, file);
 
-/** Tintype from its sources. */
-export function tintypeWorker(): BenchWorker {
-  return worker("tintype", process.execPath, ["--import", "tsx", here("tintypeWorker.ts")]);
-}
-
-/** diffusers in a Python that has it. */
-export function diffusersWorker(python: string): BenchWorker {
-  return worker("diffusers", python, [here("diffusersWorker.py")]);
-}
-
 /** Tintype's trainers from their sources. */
 export function trainingWorker(): BenchWorker {
   return worker("tintype", process.execPath, ["--import", "tsx", here("trainingWorker.ts")]);
@@ -45,13 +35,6 @@ export function trainingWorker(): BenchWorker {
 /** PyTorch training, in a Python that has diffusers. */
 export function torchTrainingWorker(python: string): BenchWorker {
   return worker("pytorch", python, [here("trainingWorker.py")]);
-}
-
-/** The middle one, or the mean of the two in the middle. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const half = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
 
 /** What the numbers were measured on. */

@@ -49,7 +49,8 @@ export function startWorker(name: string, command: Command, signal?: AbortSignal
       if (done) throw await failure(name, process.ended, signal);
       const answer = JSON.parse(value as string) as WorkerAnswer;
       if ("value" in answer) return answer;
-      throw new TintypeError("device", `${name}: ${answer.error.replace(/\.?$/, ".")}`);
+      const { error, code = "device" } = answer;
+      throw new TintypeError(code, `${name}: ${error.replace(/\.?$/, ".")}`);
     },
     async [Symbol.asyncDispose]() {
       process.stop();
@@ -73,6 +74,9 @@ const WORKER_PARTS: readonly WorkerPart[] = ["text", "step", "decode"];
 
 /** How often a part is called in a visit, after a first time that does not count. */
 const CALLS: Readonly<Record<WorkerPart, number>> = { text: 3, step: 2, decode: 1 };
+
+/** Seconds of a call that is not worth more than one sample. */
+const LONG = 30;
 
 /** The contestant that a program is. */
 export function askedContestant(program: AskedProgram): Contestant {
@@ -118,7 +122,7 @@ function partsToLoad(parts: ReadonlySet<BenchPart>): WorkerPart[] {
 
 async function visitParts(
   { name, settings, worker: command }: AskedProgram,
-  { side, parts, signal, onPart }: VisitRequest,
+  { side, batch, parts, signal, onPart }: VisitRequest,
 ): Promise<Samples> {
   onPart("loading");
   await using worker = startWorker(name, command, signal);
@@ -128,12 +132,10 @@ async function visitParts(
   if (parts.has("load")) samples.load = [seconds];
   for (const part of WORKER_PARTS.filter((part) => parts.has(part))) {
     onPart(part);
-    await worker.ask({ do: part, side, batch: 1 }); // warms up
-    const times: number[] = [];
-    for (let i = 0; i < CALLS[part]; i++) {
-      times.push((await worker.ask({ do: part, side, batch: 1 })).value);
-    }
-    samples[part] = times;
+    const once = async (): Promise<number> => (await worker.ask({ do: part, side, batch })).value;
+    const calls = (await once()) > LONG ? 1 : CALLS[part];
+    samples[part] = [];
+    for (let i = 0; i < calls; i++) samples[part].push(await once());
   }
   samples.memory = [(await worker.ask({ do: "memory" })).value];
   return samples;

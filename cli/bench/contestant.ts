@@ -5,6 +5,8 @@ import type { BenchPart } from "./options.js";
 export interface VisitRequest {
   /** Side of the picture, in pixels. */
   readonly side: number;
+  /** Pictures at once, of parts; a whole picture is one. */
+  readonly batch: number;
   readonly parts: ReadonlySet<BenchPart>;
   /** Of the whole picture. */
   readonly steps: number;

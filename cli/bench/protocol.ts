@@ -1,3 +1,5 @@
+import type { ErrorCode } from "../../src/util/errors.js";
+
 /*
  * What is asked of a program under measurement: one JSON request a line on its standard input, one JSON
  * answer a line on its standard output. bench/diffusersWorker.py answers the same.
@@ -34,4 +36,4 @@ export type WorkerRequest =
 export type WorkerAnswer =
   | { readonly value: number; readonly about?: string; readonly dtype?: string }
   /** A sentence that tells a user what is wrong. */
-  | { readonly error: string };
+  | { readonly error: string; readonly code?: ErrorCode };

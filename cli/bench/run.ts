@@ -20,13 +20,11 @@ import { snakeCase, table } from "../format.js";
 import { type Progress, progressOn } from "../progress.js";
 import type { Terminal } from "../terminal.js";
 import { type Contestant, SAMPLER, type VisitRequest } from "./contestant.js";
-import { diffusersContestant } from "./diffusers.js";
+import { contestantsOf } from "./contestants.js";
 import { busyNotice, thisMachine } from "./machine.js";
 import { type BenchModel, benchFolder, benchModel } from "./model.js";
-import { type BenchOptions, DEFAULT_DTYPES, DEFAULT_PARTS } from "./options.js";
+import { type BenchOptions, DEFAULT_PARTS } from "./options.js";
 import { MEMORY_SOURCE } from "./process.js";
-import { sdcppContestant } from "./sdcpp.js";
-import { tintypeContestant } from "./tintype.js";
 
 const RESULTS = "results.json";
 const CHART = "chart.svg";
@@ -77,27 +75,6 @@ interface Place {
   readonly terminal: Terminal;
 }
 
-/** Everyone who may take part. Throws "bad-argument" for a model that another program cannot read. */
-function contestantsOf(options: BenchOptions, model: BenchModel, place: Place): Contestant[] {
-  const { dtype = DEFAULT_DTYPES, against = [], device, threads } = options;
-  const settings = (dtype: string, device: string) => {
-    return { model: model.ref, dtype, device, threads };
-  };
-  const own = dtype.map((name) => tintypeContestant(settings(name, device)));
-  const others = against.flatMap(({ program, dtypes, path }) => {
-    check(
-      model.isFolder || program === "sdcpp",
-      "bad-argument",
-      `--against: diffusers is measured on a diffusers folder, and ${model.title} is none. Name one with --model.`,
-    );
-    // A path stays one; a bare name is looked for where programs are.
-    const file = /[\\/]/.test(path) ? place.platform.resolve(path) : path;
-    const make = program === "diffusers" ? diffusersContestant : sdcppContestant;
-    return dtypes.map((name) => make(file, settings(name, device === "cuda" ? "cuda" : "cpu")));
-  });
-  return [...own, ...others];
-}
-
 type Measured = Pick<Benchmark, "contestants" | "failures" | "samples">;
 
 /**
@@ -118,7 +95,13 @@ async function measure(
     place.progress.notice(`tintype: ${error.message}`);
     failures.push({ contestant: contestant.name, size, message: error.message });
   };
-  const entered = await enter(options, contestantsOf(options, model, place), sizes, place, failed);
+  const entered = await enter(
+    options,
+    contestantsOf(options, model, place.platform),
+    sizes,
+    place,
+    failed,
+  );
   const contestants = entered.map(({ name, program, dtype, about }) => {
     return { name, program, dtype, about };
   });
@@ -172,8 +155,7 @@ function visitRequest(
   { platform, progress, terminal }: Place,
 ): VisitRequest {
   return {
-    side,
-    steps,
+    ...{ side, steps, batch: 1 },
     parts: new Set(parts),
     scratch: benchFolder(platform),
     signal: terminal.signal,

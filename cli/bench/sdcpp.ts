@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Samples } from "../../src/benchmark/results.js";
 import { parseSdcpp, sdcppError } from "../../src/benchmark/sdcpp.js";
-import { TintypeError, throwIfAborted } from "../../src/util/errors.js";
+import { check, TintypeError, throwIfAborted } from "../../src/util/errors.js";
 import { type Contestant, PROMPT, SAMPLER, type VisitRequest } from "./contestant.js";
 import { type Ended, endOf, startProcess } from "./process.js";
 import type { WorkerSettings } from "./protocol.js";
@@ -28,7 +28,8 @@ export function sdcppContestant(binary: string, settings: WorkerSettings): Conte
       return { about: ended.code === 0 && about !== "" ? about : "stable-diffusion.cpp" };
     },
     async visit(request) {
-      const { parts, steps, signal, scratch, onPart } = request;
+      const { parts, steps, batch, signal, scratch, onPart } = request;
+      check(batch === 1, "unsupported", `${name} makes one picture at a time.`);
       onPart("a whole picture");
       const folder = await mkdtemp(join(scratch, "picture-"));
       try {

@@ -2,6 +2,7 @@ import { createInterface } from "node:readline";
 import { type DiffusionModel, loadModel, type RunOptions } from "../../src/node.js";
 import { torchCpuNoise } from "../../src/tensor/random.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
+import { TintypeError } from "../../src/util/errors.js";
 import { ownPeakMemory } from "./process.js";
 import type { WorkerAnswer, WorkerPart, WorkerRequest } from "./protocol.js";
 
@@ -31,7 +32,10 @@ async function load(request: WorkerRequest & { readonly do: "load" }): Promise<W
   return { value: (performance.now() - started) / 1000, ...told };
 }
 
-/** What is timed: one call of a part, for so many pictures at once. Its inputs are made before. */
+/**
+ * What is timed: one call of a part, for so many pictures at once. Its inputs are made before. Throws
+ * "out-of-memory" for sizes that would not fit.
+ */
 function guidedCall(
   model: DiffusionModel,
   part: WorkerPart,
@@ -40,6 +44,8 @@ function guidedCall(
 ): () => Promise<unknown> {
   const latent = side / model.factor;
   if (part === "text") return () => model.encodePrompts(PROMPTS);
+  const size = { width: side, height: side, batch, guided: true };
+  model.checkMemory(size, [part === "step" ? "unet" : "decoder"]);
   if (part === "decode") {
     const latents = noise.randn([batch, model.vae.latentChannels, latent, latent]);
     return () => model.decodeLatents(latents);
@@ -64,9 +70,10 @@ async function answer(request: WorkerRequest): Promise<WorkerAnswer> {
 
 for await (const line of createInterface({ input: process.stdin })) {
   const reply = await answer(JSON.parse(line) as WorkerRequest).catch(
-    (error: unknown): WorkerAnswer => ({
-      error: error instanceof Error ? error.message : String(error),
-    }),
+    (error: unknown): WorkerAnswer => {
+      if (error instanceof TintypeError) return { error: error.message, code: error.code };
+      return { error: error instanceof Error ? error.message : String(error) };
+    },
   );
   process.stdout.write(`${JSON.stringify(reply)}\n`);
 }
