@@ -43,6 +43,8 @@ export const PANEL_WIDTH = 340;
 
 const COLORS = ["#b4552d", "#3a6ea5", "#5b8c5a", "#7d5ba6", "#a08a2c", "#2c9c97"];
 const [HEIGHT, LEFT, RIGHT, BOTTOM, TOP] = [240, 44, 16, 40, 34];
+/** Around text that stands on lines. */
+const HALO = 'paint-order="stroke" stroke="#fff" stroke-width="3"';
 const color = (i: number): string => COLORS[i % COLORS.length]!;
 
 /** Text as it may stand in XML. */
@@ -54,9 +56,9 @@ const label = (value: number): string => `${Number(value.toPrecision(3))}`;
 
 const pixel = (value: number): string => `${Number(value.toFixed(1))}`;
 
-/** Round numbers from 0 to at least `max`, four or five of them. */
+/** Round numbers from 0 to at least `max`, few of them. */
 function axis(max: number): number[] {
-  const rough = Math.max(max, 1e-9) / 4;
+  const rough = Math.max(max, 1e-9) / 5;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = ([1, 2, 5, 10].find((m) => m * power >= rough) ?? 10) * power;
   return Array.from({ length: Math.ceil(max / step - 1e-9) + 1 }, (_, i) => i * step);
@@ -84,7 +86,7 @@ export function lineChart({ title, x, y, lines }: LineChart): Panel {
     const path = curve.map(([at, v]) => `${px(at)},${py(v)}`).join(" ");
     const dots = points.map(([at, v]) => `<circle cx="${px(at)}" cy="${py(v)}" r="3"/>`);
     return `<g fill="${color(i)}"><polyline points="${path}" fill="none" stroke="${color(i)}" stroke-width="${fit ? 1 : 2}"/>
-${dots.join("")}<text x="${LEFT + 8}" y="${TOP + 14 + 15 * i}">${escaped(name)}</text></g>`;
+${dots.join("")}<text x="${LEFT + 8}" y="${TOP + 14 + 15 * i}" ${HALO}>${escaped(name)}</text></g>`;
   });
   const body = [
     `<text x="${LEFT}" y="20" font-weight="bold">${escaped(title)}, ${escaped(y)}</text>`,
