@@ -2,6 +2,8 @@ import * as composite from "../../src/graph/composites.js";
 import { addDims, type Dim, floorDivDim, mulDims, symbol } from "../../src/graph/dim.js";
 import * as op from "../../src/graph/ops.js";
 import type { Value } from "../../src/graph/value.js";
+import { mergeTokens } from "../../src/models/unet/mergeTokens.js";
+import { toTokens } from "../../src/nn/attention.js";
 
 /*
  * Every primitive and every composition at tiny shapes: what each device must answer as the float64
@@ -234,5 +236,10 @@ export const ENGINE_CASES: readonly EngineCase[] = [
       op.input("z", [b, 7, 8]),
       { heads: 2, scale: 0.5, causal: true },
     ),
+  },
+  {
+    name: "tokens merged in squares that do not fit",
+    shapes: { x: [2, 8, 5, 8] },
+    output: mergeTokens(toTokens(x4), x4, 2),
   },
 ];
