@@ -25,6 +25,10 @@ export function formatCount(count: number): string {
     : `${(count / 1e9).toFixed(2)} billion`;
 }
 
+/** Beyond 2^53 as text: most readers of JSON would round the number. */
+export const jsonSeed = (seed: bigint): number | string =>
+  seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : String(seed);
+
 /** Rows as text: columns are as wide as their widest cell, two spaces between them. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];

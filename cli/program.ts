@@ -2,6 +2,7 @@ import { Command, type Help, type Option } from "commander";
 import { VERSION } from "../src/util/version.js";
 import { addBench } from "./commands/bench.js";
 import { addCache } from "./commands/cache.js";
+import { addCalibrate } from "./commands/calibrate.js";
 import { addCompletion } from "./commands/completion.js";
 import { addDevices } from "./commands/devices.js";
 import { addEvaluate } from "./commands/evaluate.js";
@@ -45,6 +46,7 @@ export function buildProgram(terminal: Terminal): Command {
   addInspect(program, terminal);
   addTrain(program, terminal);
   addEvaluate(program, terminal);
+  addCalibrate(program, terminal);
   addBench(program, terminal);
   addProfile(program, terminal);
   addDevices(program, terminal);

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { EvaluateOptions } from "../evaluate/options.js";
-import { DEVICES } from "../generate/options.js";
+import { DEVICES, DTYPES } from "../generate/options.js";
 import { SAMPLER_NAMES } from "../names.js";
 import { oneOf, real, seed, whole, words } from "../options.js";
 import type { Terminal } from "../terminal.js";
@@ -43,6 +43,7 @@ export function addEvaluate(program: Command, terminal: Terminal): void {
     .addOption(whole("--batch-size <N>", "pictures at once", { min: 1, max: 4096 }).default(8))
     .addOption(words("--judge <FOLDER>", "another judge").default(undefined, "Tintype's own"))
     .addOption(oneOf("--device <NAME>", DEVICES.join(", "), DEVICES).default("auto"))
+    .addOption(oneOf("--dtype <NAME>", `compute in ${DTYPES.join(", ")}`, DTYPES).default("auto"))
     .addOption(
       whole("--threads <N>", "CPU threads", { min: 1, max: 1024 }).default(undefined, "all cores"),
     )

@@ -1,4 +1,4 @@
-import type { DEVICES } from "../generate/options.js";
+import type { DEVICES, DTYPES } from "../generate/options.js";
 
 /** Options of `tintype evaluate`, as commander parses them; undefined where not given. */
 export interface EvaluateOptions {
@@ -12,6 +12,7 @@ export interface EvaluateOptions {
   readonly batchSize: number;
   readonly out: string;
   readonly device: (typeof DEVICES)[number];
+  readonly dtype: (typeof DTYPES)[number];
   readonly threads?: number;
   readonly json?: boolean;
 }

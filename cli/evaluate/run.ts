@@ -7,11 +7,13 @@ import {
   evaluationJson,
   htmlReport,
   measureRows,
+  type ReportOptions,
 } from "../../src/evaluation/report.js";
 import { defaultModel, loadModel, nodePlatform, PART_TITLES, savePicture } from "../../src/node.js";
 import type { Platform } from "../../src/platform/types.js";
 import { writeJson, writeText } from "../../src/platform/writeText.js";
 import { check } from "../../src/util/errors.js";
+import { calibrationTitle } from "../calibrate/title.js";
 import { table } from "../format.js";
 import { type Progress, progressOn } from "../progress.js";
 import type { Terminal } from "../terminal.js";
@@ -19,6 +21,9 @@ import type { EvaluateOptions } from "./options.js";
 
 const RESULTS = "results.json";
 const REPORT = "report.html";
+
+/** What was measured, and how it ran. */
+type Measured = Omit<ReportOptions, "pictures">;
 
 /** Runs `tintype evaluate`. */
 export async function runEvaluation(options: EvaluateOptions, terminal: Terminal): Promise<void> {
@@ -28,17 +33,17 @@ export async function runEvaluation(options: EvaluateOptions, terminal: Terminal
   await requireFree(platform, out, options.out);
   const live = terminal.live && options.json !== true;
   using progress = progressOn(terminal, { live });
-  const evaluation = await measure(options, platform, progress, live, terminal);
-  const name = options.model ?? defaultModel();
+  const { evaluation, ran } = await measure(options, platform, progress, live, terminal);
+  const of: Measured = { model: options.model ?? defaultModel(), ran };
   progress.busy("writing the report");
-  await writeReport(evaluation, name, out, platform);
+  await writeReport(evaluation, of, out, platform);
   progress.idle();
   if (options.json === true) {
-    terminal.out(`${JSON.stringify(evaluationJson(evaluation, name), null, 2)}\n`);
+    terminal.out(`${JSON.stringify(evaluationJson(evaluation, of), null, 2)}\n`);
     return;
   }
   terminal.out(`${table([["", "right", "judge"], ...accuracyRows(evaluation)])}\n`);
-  terminal.out(`${table(measureRows(evaluation))}\n${join(options.out, REPORT)}\n`);
+  terminal.out(`${table(measureRows(evaluation, ran))}\n${join(options.out, REPORT)}\n`);
 }
 
 /** Throws unless the folder is new, empty or an older report. */
@@ -57,15 +62,21 @@ async function measure(
   progress: Progress,
   live: boolean,
   { signal }: Terminal,
-): Promise<Evaluation> {
-  const { threads, device } = options;
+): Promise<{ readonly evaluation: Evaluation; readonly ran: Measured["ran"] }> {
+  const { threads, device, dtype } = options;
+  let ran: Measured["ran"] = { device: "", dtype: "" };
   await using model = await loadModel(options.model, {
     platform,
     signal,
     device,
+    dtype,
     threads,
     onDownload: progress.download,
     onNotice: (message) => progress.notice(`tintype: ${message}`),
+    onDevice: ({ device: { name } }, dtype) => {
+      ran = { device: name, dtype };
+    },
+    onCalibration: (at) => progress.busy(calibrationTitle(at, live)),
     onLoad: (part) => progress.busy(`loading the ${PART_TITLES[part]}`),
   });
   const { prompts, seed, steps, guidanceScale, sampler, batchSize, judge } = options;
@@ -75,7 +86,7 @@ async function measure(
   });
   for (;;) {
     const { done, value } = await running.next();
-    if (done) return value;
+    if (done) return { evaluation: value, ran };
     progress.busy(live ? `${TITLES[value.stage]}, ${whole(value)}` : TITLES[value.stage]);
   }
 }
@@ -90,7 +101,7 @@ const whole = ({ done, total }: EvaluationProgress): string => `${Math.floor(don
 
 async function writeReport(
   evaluation: Evaluation,
-  model: string,
+  of: Measured,
   out: string,
   platform: Platform,
 ): Promise<void> {
@@ -109,6 +120,6 @@ async function writeReport(
     await savePicture(join(out, file("painted", k)), painted, {}, { platform });
   }
   const pictures = (k: number) => ({ made: file("made", k), painted: file("painted", k) });
-  await writeText(files, join(out, REPORT), htmlReport(evaluation, { model, pictures }));
-  await writeJson(files, join(out, RESULTS), evaluationJson(evaluation, model));
+  await writeText(files, join(out, REPORT), htmlReport(evaluation, { ...of, pictures }));
+  await writeJson(files, join(out, RESULTS), evaluationJson(evaluation, of));
 }

@@ -2,8 +2,10 @@ import type { Manifests, ModelFiles } from "../../src/checkpoints/index.js";
 import { type Graph, manifest } from "../../src/graph/graph.js";
 import { TOKEN_TABLE } from "../../src/models/clip/model.js";
 import { vaeFactor } from "../../src/models/vae/config.js";
+import { int8Params } from "../../src/nn/int8.js";
 import { decoderGraph, encoderGraph, textGraph, unetGraph } from "../../src/pipelines/graphs.js";
 import { type Part, predictMemory, weightBytes } from "../../src/pipelines/index.js";
+import { keepsOf } from "../../src/pipelines/int8.js";
 
 /*
  * What a model's graphs say about it before a weight is loaded.
@@ -14,7 +16,7 @@ type Graphs = Readonly<Record<Part, Graph>>;
 /** Bytes that a model takes on a kind of device. */
 export interface DeviceMemory {
   readonly device: "cpu" | "gpu";
-  readonly dtype: "fp32" | "fp16";
+  readonly dtype: "fp32" | "int8" | "fp16";
   readonly lowMemory: boolean;
   readonly bytes: number;
 }
@@ -26,6 +28,15 @@ export function graphsOf({ text, unet, vae }: ModelFiles): Graphs {
     unet: unetGraph(unet.config),
     encoder: encoderGraph(vae.config),
     decoder: decoderGraph(vae.config),
+  };
+}
+
+/** The same programs, of which some compute in 8 bits. */
+function inInt8({ unet, vae }: Pick<ModelFiles, "unet" | "vae">, graphs: Graphs): Graphs {
+  return {
+    ...graphs,
+    unet: unetGraph(unet.config, int8Params({ keeps: keepsOf("unet") })),
+    decoder: decoderGraph(vae.config, int8Params({ keeps: keepsOf("decoder") })),
   };
 }
 
@@ -49,9 +60,14 @@ export function memoryNeeds(
   const side = unet.config.sampleSize * factor;
   const size = { width: side, height: side, batch: 1, guided: true };
   const parts: readonly Part[] = ["text", "unet", "decoder"];
-  const predict = (lowMemory: boolean) =>
-    predictMemory({ graphs: (part) => [graphs[part]], factor }, size, { parts, lowMemory });
-  const whole = predict(false);
+  const predict = (of: Graphs, lowMemory: boolean) =>
+    predictMemory({ graphs: (part) => [of[part]], factor }, size, { parts, lowMemory });
+  const whole = predict(graphs, false);
+  const onCpu = (dtype: "fp32" | "int8", of: Graphs): DeviceMemory[] =>
+    [false, true].map((lowMemory) => {
+      const bytes = Math.round(predict(of, lowMemory).peak);
+      return { device: "cpu", dtype, lowMemory, bytes };
+    });
   const saved = (["text", "unet"] as const).reduce(
     (n, part) => n + weightBytes(graphs[part], 2),
     0,
@@ -59,8 +75,8 @@ export function memoryNeeds(
   return {
     side,
     memory: [
-      { device: "cpu", dtype: "fp32", lowMemory: false, bytes: Math.round(whole.peak) },
-      { device: "cpu", dtype: "fp32", lowMemory: true, bytes: Math.round(predict(true).peak) },
+      ...onCpu("fp32", graphs),
+      ...onCpu("int8", inInt8({ unet, vae }, graphs)),
       // The autoencoder computes in fp32 everywhere.
       { device: "gpu", dtype: "fp16", lowMemory: false, bytes: Math.round(whole.peak - saved) },
     ],

@@ -1,10 +1,17 @@
 import { type Accuracy, ATTRIBUTES, type Attribute } from "./checks.js";
 import type { EvaluatedPicture, Evaluation } from "./evaluate.js";
 
+/** Where a model computed, and in what numbers. */
+export interface RanOn {
+  readonly device: string;
+  readonly dtype: string;
+}
+
 /** What a report says besides what was measured. */
 export interface ReportOptions {
   /** What was measured. */
   readonly model: string;
+  readonly ran: RanOn;
   /** Where the pictures of a prompt are, relative to the report. */
   readonly pictures: (k: number) => { readonly made: string; readonly painted: string };
 }
@@ -26,7 +33,7 @@ export function percent(share: number | undefined): string {
 }
 
 /** Rows of the other numbers: name, value. */
-export function measureRows(evaluation: Evaluation): (readonly [string, string])[] {
+export function measureRows(evaluation: Evaluation, ran: RanOn): (readonly [string, string])[] {
   const { frechet, psnr, ssim, secondsPerPicture, settings, pictures } = evaluation;
   return [
     ["Frechet distance", frechet.toPrecision(3)],
@@ -34,6 +41,7 @@ export function measureRows(evaluation: Evaluation): (readonly [string, string])
     ["autoencoder SSIM", ssim.toFixed(3)],
     ["prompts", `${pictures.length}, seeds from ${settings.seed}`],
     ["sampler", `${settings.sampler}, ${settings.steps} steps, guidance ${settings.guidanceScale}`],
+    ["computed in", `${ran.dtype} on ${ran.device}`],
     ["time a picture", `${secondsPerPicture.toFixed(2)} s`],
   ];
 }
@@ -54,7 +62,7 @@ export function htmlReport(evaluation: Evaluation, options: ReportOptions): stri
 in it. The judge is a classifier that was trained on painted pictures alone; its own column says how
 often it is right about fresh ones.</p>
 <table><tr><th>attribute<th>right<th>judge${accuracyRows(evaluation).map(row).join("")}</table>
-<table>${measureRows(evaluation).map(row).join("")}</table>
+<table>${measureRows(evaluation, options.ran).map(row).join("")}</table>
 <h2>${right} of ${pictures.length} with everything right</h2>
 <p>Left what was made, right what the painter makes of such a scene.</p>
 <main>
@@ -93,7 +101,10 @@ function escaped(text: string): string {
 }
 
 /** The JSON of an evaluation: shares in [0,1]. */
-export function evaluationJson(evaluation: Evaluation, model: string): Record<string, unknown> {
+export function evaluationJson(
+  evaluation: Evaluation,
+  { model, ran }: Pick<ReportOptions, "model" | "ran">,
+): Record<string, unknown> {
   const { accuracy, judge, frechet, psnr, ssim, settings, secondsPerPicture } = evaluation;
   const seed = Number.isSafeInteger(Number(settings.seed))
     ? Number(settings.seed)
@@ -110,6 +121,7 @@ export function evaluationJson(evaluation: Evaluation, model: string): Record<st
     steps: settings.steps,
     guidance_scale: settings.guidanceScale,
     sampler: settings.sampler,
+    ...{ device: ran.device, dtype: ran.dtype },
     seconds_per_picture: secondsPerPicture,
   };
 }

@@ -2,8 +2,8 @@ export {
   type CalibrationOptions,
   type CalibrationProgress,
   calibrate,
-  THOROUGH_CALIBRATION,
 } from "./calibrate.js";
+export { THOROUGH_CALIBRATION } from "./calibrationPlans.js";
 export { type ClipScorer, openClipScorer } from "./clipScore.js";
 export {
   DEFAULT_GUIDANCE_SCALE,
@@ -40,3 +40,12 @@ export {
 } from "./run.js";
 export type { DeepCache, ShortcutRequest, Shortcuts } from "./shortcuts.js";
 export { textToImage } from "./textToImage.js";
+export type { TiledRun } from "./tiledVae.js";
+export {
+  DEFAULT_TILES,
+  type TileProgress,
+  type Tiles,
+  type TileWish,
+  type Tiling,
+  type TilingSettings,
+} from "./tiling.js";

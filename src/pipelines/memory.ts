@@ -1,6 +1,8 @@
 import { type Graph, manifest } from "../graph/graph.js";
 import { peakActivationBytes } from "../graph/liveness.js";
 import { type VaeConfig, vaeFeatures } from "../models/vae/config.js";
+import { INT8_PARAMS } from "../nn/int8.js";
+import { sizeOf } from "../tensor/tensor.js";
 import { TintypeError } from "../util/errors.js";
 import { PART_TITLES, type Part } from "./parts.js";
 import { patchCount, type TiledPart, type TileProgram } from "./tileGraphs.js";
@@ -47,11 +49,12 @@ const ACTIVATION_OVERHEAD = 2;
 /** Node.js or the page, the engine, and this library. */
 const BASE_BYTES = 200e6;
 
-/** Bytes of a part's weights once loaded, `bytes` to a number. */
+/** Bytes of a part's weights once loaded, `bytes` to a float and one to a number that is kept in 8 bits. */
 export function weightBytes(graph: Graph, bytes: number): number {
-  let count = 0;
-  for (const shape of manifest(graph).values()) count += shape.reduce((n, d) => n * d, 1);
-  return count * bytes;
+  let total = 0;
+  for (const [name, shape] of manifest(graph))
+    total += sizeOf(shape) * (name.endsWith(`.${INT8_PARAMS.weight}`) ? 1 : bytes);
+  return total;
 }
 
 /**

@@ -2,6 +2,8 @@ import { describe, expect, test } from "vitest";
 import { symbol } from "../graph/dim.js";
 import { graphOf } from "../graph/graph.js";
 import * as op from "../graph/ops.js";
+import { int8Params } from "../nn/int8.js";
+import { conv2d } from "../nn/layers.js";
 import { fromFloat32 } from "../tensor/convert.js";
 import type { DType } from "../tensor/dtype.js";
 import type { NoiseSource } from "../tensor/random.js";
@@ -123,6 +125,16 @@ describe("memory", () => {
   test("of weights is their count, four bytes each", () => {
     expect(weightBytes(graphs.unet, 4)).toBe(200_000);
     expect(sizeOf([50_000])).toBe(50_000);
+  });
+
+  test("of weights in 8 bits is one byte each, four for their scales, ranges and biases", () => {
+    const x = op.input("x", [b, 6, h, w]);
+    const convolution = conv2d(int8Params({ keeps: () => false }).at("conv"), x, 10, 3);
+    const numbers = 10 * 6 * 3 * 3;
+    expect(weightBytes(graphOf({ y: convolution }), 4)).toBe(numbers + 3 * 4 * 10);
+    expect(weightBytes(graphOf({ y: convolution }), 1)).toBe(numbers + 3 * 10);
+    const kept = conv2d(int8Params({ keeps: () => true }).at("conv"), x, 10, 3);
+    expect(weightBytes(graphOf({ y: kept }), 4)).toBe(4 * (numbers + 10));
   });
 
   test("is all weights and the largest part's results; guidance doubles the UNet's", () => {

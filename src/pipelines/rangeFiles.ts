@@ -5,7 +5,8 @@ import type { Platform } from "../platform/types.js";
 import { weightsKey } from "../runtime/cache.js";
 import type { Engine } from "../runtime/engine.js";
 import { readTensor } from "../tensor/convert.js";
-import { type CalibrationProgress, calibrate, QUICK_CALIBRATION } from "./calibrate.js";
+import { type CalibrationProgress, calibrate } from "./calibrate.js";
+import { QUICK_CALIBRATION } from "./calibrationPlans.js";
 import {
   INT8_PARTS,
   type Int8Mode,
