@@ -11,10 +11,10 @@ import type { Profile } from "./run.js";
 const ROWS = 24;
 const BAR_WIDTH = 24;
 
-/** Two tables, with bars where a line of `columns` characters has room for them. */
+/** Three tables, with bars where a line of `columns` characters has room for them. */
 export function profileText(profile: Profile, columns: number, unicode: boolean): string {
   const { model, part, dtype, device, size, batch, runs } = profile;
-  const { milliseconds, operatorMilliseconds, layers, operators, depth } = profile;
+  const { milliseconds, operatorMilliseconds, kinds, layers, operators, depth } = profile;
   const many = batch === 1 ? "" : `, ${batch} pictures at once`;
   const what = part === "text" ? `${2 * batch} prompts` : `${size}x${size}${many}`;
   const show = (title: string, mostly: string, rows: readonly ProfileShare[]): string =>
@@ -22,6 +22,8 @@ export function profileText(profile: Profile, columns: number, unicode: boolean)
   return [
     `${PART_TITLES[part]} of ${model}, ${dtype} on ${device}, ${what}\n`,
     `${time(milliseconds)} a run, ${time(operatorMilliseconds)} of it in operators (${runs} runs)\n\n`,
+    show("kinds of layers", "mostly", kinds),
+    "\n",
     show(`layers to depth ${depth}`, "mostly", layers),
     "\n",
     show("operators", "mostly in", operators),

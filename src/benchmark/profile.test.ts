@@ -1,5 +1,12 @@
 import { expect, test } from "vitest";
-import { operatorTime, readProfile, timeByLayer, timeByOperator, typicalRun } from "./profile.js";
+import {
+  operatorTime,
+  readProfile,
+  timeByKind,
+  timeByLayer,
+  timeByOperator,
+  typicalRun,
+} from "./profile.js";
 
 const node = (name: string, operator: string, dur: number) => ({
   cat: "Node",
@@ -24,7 +31,7 @@ const EVENTS = [
   node(`${BLOCK}.attn1.to_out.0/Gemm_9`, "Gemm", 100),
   node("Add_10", "Add", 10),
   node(`${BLOCK}.ff.net.0.proj/Gemm_11`, "Gemm", 250),
-  node("Gelu_12", "Gelu", 50),
+  node("Slice_12/GatherSliceToSplitFusion", "Split", 50),
   node(`${BLOCK}.ff.net.2/Gemm_13`, "Gemm", 40),
   node("out", "Conv", 10),
   { cat: "Session", name: "SequentialExecutor::Execute", dur: 1100 },
@@ -68,6 +75,20 @@ test("time by layer, cut to a depth, with its largest operator", () => {
       mostly: { name: "MultiHeadAttention", share: 0.6 },
     },
     expect.objectContaining({ name: `${BLOCK}.ff`, milliseconds: 0.34 }),
+  ]);
+});
+
+test("time by kind of layer, wherever it stands", () => {
+  const kinds = timeByKind(typicalRun(readProfile(EVENTS)));
+  expect(kinds.map(({ name, milliseconds }) => [name, milliseconds])).toEqual([
+    ["transformer_blocks.attn1", 0.5],
+    ["transformer_blocks.ff", 0.34],
+    ["resnets.conv1", 0.06],
+    ["conv_in", 0.04],
+    ["", 0.02], // before the first block and after the last
+    ["resnets.norm1", 0.02],
+    ["resnets", 0.01], // an activation
+    ["transformer_blocks", 0.01], // a sum
   ]);
 });
 

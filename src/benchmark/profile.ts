@@ -31,7 +31,7 @@ export interface ProfileShare {
   readonly milliseconds: number;
   /** Of all operators' time. */
   readonly share: number;
-  /** What takes most of it: its operators in a list of layers, its layers in a list of operators. */
+  /** What takes most of it: an operator in a list of layers, a layer in a list of operators. */
   readonly mostly: { readonly name: string; readonly share: number };
 }
 
@@ -67,10 +67,14 @@ export function readProfile(events: unknown): ProfiledRun[] {
   return runs;
 }
 
+/** What the engine calls nodes that it made of others without weights: "Slice_134/GatherSliceToSplitFusion". */
+const NO_MODULE = /^[A-Z]\w*_\d+$/;
+
 /** "conv_in/Conv_11_kernel_time" -> "conv_in": nodes that use weights are named after their module. */
 function moduleOf(name: string): string | undefined {
-  const end = name.lastIndexOf("/");
-  return end < 0 ? undefined : name.slice(0, end);
+  const end = name.indexOf("/");
+  const path = name.slice(0, Math.max(0, end));
+  return path === "" || NO_MODULE.test(path) ? undefined : path;
 }
 
 /**
@@ -123,6 +127,14 @@ export function timeByLayer(run: ProfiledRun, depth: number): ProfileShare[] {
   return shares(run, layerOf(depth), (node) => node.operator);
 }
 
+/**
+ * Time by what layers are, wherever they stand: the first attention of all transformer blocks, the first
+ * convolution of all ResNet blocks; the longest first.
+ */
+export function timeByKind(run: ProfiledRun): ProfileShare[] {
+  return shares(run, kindOf, (node) => node.operator);
+}
+
 /** Time by operator, the longest first, and the layers that use it most, cut to `depth` modules. */
 export function timeByOperator(run: ProfiledRun, depth: number): ProfileShare[] {
   return shares(run, (node) => node.operator, layerOf(depth));
@@ -134,6 +146,21 @@ const layerOf =
   (depth: number): Key =>
   ({ path }) =>
     modulesOf(path).slice(0, depth).join(".");
+
+/** Modules that hold others: those with a number, and these. */
+const CONTAINER = /^(\w+\.\d+|mid_block|encoder|decoder)$/;
+
+/**
+ * "down_blocks.0.attentions.1.transformer_blocks.0.attn1.to_q" -> "transformer_blocks.attn1";
+ * "down_blocks.0.resnets.0", its activations, -> "resnets".
+ */
+const kindOf: Key = ({ path }) => {
+  const modules = modulesOf(path);
+  const first = modules.findIndex((name) => !CONTAINER.test(name));
+  const held = first < 0 ? [] : [modules[first]!];
+  const holder = (first < 0 ? modules.at(-1) : modules[first - 1])?.replace(/\.\d+$/, "");
+  return [...(holder === undefined ? [] : [holder]), ...held].join(".");
+};
 
 function shares({ nodes }: ProfiledRun, key: Key, part: Key): ProfileShare[] {
   const total = operatorTime({ nodes });
