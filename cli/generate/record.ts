@@ -2,7 +2,7 @@ import type { ScheduleName } from "../../src/diffusion/index.js";
 import { formatParameters } from "../../src/formats/index.js";
 import type { DiffusionModel, Generated, Shortcuts } from "../../src/node.js";
 import { VERSION } from "../../src/util/version.js";
-import { formatDuration, formatPace } from "../format.js";
+import { formatDuration, formatPace, jsonSeed } from "../format.js";
 import type { Job } from "./job.js";
 import type { StepRange } from "./options.js";
 import type { TimesOfParts } from "./watch.js";
@@ -23,7 +23,7 @@ export interface Made {
   readonly job: Job;
   readonly ran: RanOn;
   readonly model: DiffusionModel;
-  readonly batches: readonly Pick<Generated, "plan" | "settings">[];
+  readonly batches: readonly Pick<Generated, "plan" | "settings" | "tiles">[];
   readonly times: TimesOfParts;
   /** For each text that was too long, the end that was cut. */
   readonly truncated: ReadonlyMap<string, string>;
@@ -50,6 +50,7 @@ const stem = (ref: string): string =>
 /** How picture `k` of a result was made, as A1111's web UI writes it. */
 export function parametersText(
   { prompt, options, model }: Job,
+  { dtype }: RanOn,
   result: Generated,
   k: number,
 ): string {
@@ -73,7 +74,9 @@ export function parametersText(
         initImage === undefined ? undefined : (strength ?? defaultStrength(mask)),
       Eta: options.eta === 0 ? undefined : options.eta,
       ...shortcutLabels(settings.shortcuts),
+      "VAE tiles": result.tiles && `${result.tiles.tile}/${result.tiles.overlap}`,
       RNG: options.rng === "cuda" ? "NV" : "CPU",
+      Dtype: dtype === "fp32" ? undefined : dtype,
       Version: `tintype ${VERSION}`,
     },
   });
@@ -126,6 +129,7 @@ export function jsonReport(
     deep_cache_branch: deepCache?.branch ?? null,
     deep_cache_power: deepCache?.power ?? null,
     merge_tokens: mergeTokens,
+    vae_tiles: batches[0]!.tiles ?? null,
     sampler: plan.sampler,
     schedule: plan.schedule,
     eta: plan.eta,
@@ -154,10 +158,6 @@ export function jsonReport(
 
 /** JSON has no infinity. */
 const finite = (n: number): number | null => (Number.isFinite(n) ? n : null);
-
-/** Beyond 2^53 as text: most readers of JSON would round the number. */
-const jsonSeed = (seed: bigint): number | string =>
-  seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(seed) : String(seed);
 
 /** One line for people. */
 export function summary({ ran, times, batches }: Made, totalMs: number): string {

@@ -9,10 +9,11 @@ import {
   savePicture,
 } from "../../src/node.js";
 import type { Platform } from "../../src/platform/types.js";
-import { readJson } from "../../src/util/bytes.js";
 import { throwIfAborted } from "../../src/util/errors.js";
+import { calibrationTitle } from "../calibrate/title.js";
 import { type Progress, progressOn } from "../progress.js";
 import type { Terminal } from "../terminal.js";
+import { gainOfInt8 } from "./gain.js";
 import { beginBatch, filesOf, type Inputs, type Job, planJob, readInputs } from "./job.js";
 import type { GenerateOptions } from "./options.js";
 import { requireWritable } from "./output.js";
@@ -37,15 +38,15 @@ export async function generate(
   const stopwatch = watch(terminal.now);
   const { model, ran } = await open(job, platform, progress, stopwatch, terminal);
   await using _ = model;
-  const batches: Pick<Generated, "plan" | "settings">[] = [];
+  const batches: Pick<Generated, "plan" | "settings" | "tiles">[] = [];
   for (let batch = 0; batch < options.batchCount; batch++) {
     throwIfAborted(signal);
     if (options.batchCount > 1) progress.batch(batch + 1, options.batchCount);
     const result = await runBatch(model, job, inputs, batch, progress, signal);
     if (batch === 0) warnOfCuts(job, stopwatch, progress);
-    await save(job, result, batch, platform, signal);
+    await save(job, ran, result, batch, platform, signal);
     if (options.json !== true) announce(job, result, batch, progress, terminal);
-    batches.push({ plan: result.plan, settings: result.settings });
+    batches.push({ plan: result.plan, settings: result.settings, tiles: result.tiles });
   }
   progress.idle();
   const { times, truncated } = stopwatch;
@@ -85,8 +86,7 @@ async function open(
       ran = { device: name, dtype };
       if (device === "auto") progress.notice(`running on ${name}: ${detail} (${why})`);
     },
-    onCalibration: ({ done, total }) =>
-      progress.busy(`measuring the model for int8, ${Math.floor((100 * done) / total)} %`),
+    onCalibration: (at) => progress.busy(calibrationTitle(at, terminal.live)),
     onLoad: (part) => progress.busy(`loading the ${PART_TITLES[part]}`),
     onLoaded: (part, milliseconds) => {
       stopwatch.onLoaded(milliseconds);
@@ -96,11 +96,8 @@ async function open(
     },
   });
   stopwatch.times.loadMs = now() - started;
-  if (await isUntrained(job.model, platform)) {
-    progress.notice(
-      "tintype: this model is untrained and makes coloured noise. Name another with --model.",
-    );
-  }
+  const gain = gainOfInt8(model, ran, job.options);
+  if (gain !== undefined) progress.notice(`tintype: ${gain}`);
   const timed = stopwatch.around(rememberingPrompts(model), (part) => {
     if (loaded.has(part)) tellWork(part, progress); // otherwise it is told once it is loaded
   });
@@ -113,16 +110,6 @@ function tellWork(part: Part, progress: Progress): void {
   else progress.busy(part === "encoder" ? "encoding the picture" : "decoding");
 }
 
-/** Whether a model's folder says that its weights are random. */
-async function isUntrained(ref: string, platform: Platform): Promise<boolean> {
-  const path = `${ref}/model_index.json`;
-  if ((await platform.stat(path))?.kind !== "file") return false;
-  const index = (await readJson(await platform.openFile(path))) as {
-    readonly _tintype?: { readonly untrained?: unknown };
-  };
-  return index._tintype?.untrained === true;
-}
-
 async function runBatch(
   model: DiffusionModel,
   job: Job,
@@ -131,7 +118,12 @@ async function runBatch(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<Generated> {
-  const generation = beginBatch(model, job, inputs, batch, signal);
+  const generation = beginBatch(model, job, inputs, batch, signal, {
+    onTile: ({ part, done, count }) => {
+      progress.tile(part === "encoder" ? "encoding the picture" : "decoding", done, count);
+    },
+    onNotice: (message) => progress.notice(`tintype: ${message}`),
+  });
   for (;;) {
     const { done, value } = await generation.next();
     if (done) return value;
@@ -153,13 +145,14 @@ function warnOfCuts({ prompt, options }: Job, { truncated }: Watch, progress: Pr
 
 async function save(
   job: Job,
+  ran: RanOn,
   result: Generated,
   batch: number,
   platform: Platform,
   signal: AbortSignal,
 ): Promise<void> {
   for (const [k, file] of filesOf(job, batch).entries()) {
-    const parameters = parametersText(job, result, k);
+    const parameters = parametersText(job, ran, result, k);
     await savePicture(file, result.pictures[k]!, { parameters }, { platform, signal });
   }
 }

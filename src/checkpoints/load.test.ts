@@ -193,7 +193,7 @@ describe("a diffusers folder", () => {
     const told = (own: unknown) =>
       load({ "model_index.json": { ...index(), _tintype: own } }).then((m) => m.defaults);
     const settings = { steps: 12, guidanceScale: 2.5, sampler: "euler" };
-    expect(await told({ ...settings, untrained: true })).toEqual(settings);
+    expect(await told({ ...settings, trainedOn: "postcards" })).toEqual(settings);
     expect(await told({ steps: 12 })).toEqual({ steps: 12 });
     expect((await load()).defaults).toEqual({});
     const where = "m/model_index.json: _tintype";
