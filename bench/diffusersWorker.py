@@ -8,7 +8,7 @@ import sys
 import time
 
 PROMPTS = ["a photograph of an astronaut riding a horse", ""]
-unet = vae = text = None
+unet = vae = text = tokenizer = None
 settings = {}
 
 
@@ -32,15 +32,16 @@ def placed(model):
 
 
 def load(request):
-    global unet, vae, text
+    global unet, vae, text, tokenizer
     begin = time.perf_counter()
     start(request)
     import diffusers
     import torch
-    from transformers import CLIPTextModel
+    from transformers import CLIPTextModel, CLIPTokenizer
 
     folder, parts, dtype = request["model"], request["parts"], settings["dtype"]
     if "text" in parts:
+        tokenizer = CLIPTokenizer.from_pretrained(f"{folder}/tokenizer")
         text = CLIPTextModel.from_pretrained(f"{folder}/text_encoder", torch_dtype=dtype).eval().to(settings["device"])
     if "step" in parts:
         unet = placed(diffusers.UNet2DConditionModel.from_pretrained(f"{folder}/unet", torch_dtype=dtype))
@@ -69,12 +70,10 @@ def timed(call):
 
 
 def measure(request):
-    import torch
-
     do, batch = request["do"], request["batch"]
     if do == "text":
-        ids = torch.randint(0, text.config.vocab_size, (2, text.config.max_position_embeddings)).to(settings["device"])
-        return timed(lambda: text(ids))
+        size = dict(padding="max_length", truncation=True, max_length=text.config.max_position_embeddings)
+        return timed(lambda: text(tokenizer(PROMPTS, return_tensors="pt", **size).input_ids.to(settings["device"])))
     if do == "step":
         side, config = request["side"] // factor(), unet.config
         x = noise(2 * batch, config.in_channels, side, side)

@@ -98,6 +98,8 @@ function samplesOf({ parts }: VisitRequest, { output, milliseconds, peakBytes }:
     picture: [milliseconds / 1000],
   };
   const asked = Object.entries(all).filter(([part]) => parts.has(part as "load"));
-  const memory = peakBytes === undefined ? {} : { memory: [peakBytes] };
+  // It always makes a whole picture, which others are not measured by unless that is asked for.
+  const isWhole = peakBytes !== undefined && parts.has("picture");
+  const memory = isWhole ? { memory: [peakBytes] } : {};
   return { ...Object.fromEntries(asked), ...memory };
 }
