@@ -1,5 +1,6 @@
 import type { ModelFiles, SettlePlatform } from "../checkpoints/index.js";
 import { mask, picture } from "../image/picture.js";
+import type { Platform } from "../platform/types.js";
 import type { Engine } from "../runtime/engine.js";
 import { check } from "../util/errors.js";
 import { inpaint } from "./inpaint.js";
@@ -12,8 +13,8 @@ import { textToImage } from "./textToImage.js";
 /** What is drawn to find out how large the results of layers become. */
 export interface CalibrationOptions {
   readonly engine: Engine;
-  /** Where rounded weights are put while programs are compiled. */
-  readonly platform?: SettlePlatform | undefined;
+  /** Where rounded weights are put while programs are compiled, and who knows how much memory is free. */
+  readonly platform?: (SettlePlatform & Partial<Pick<Platform, "availableMemory">>) | undefined;
   /** A picture is drawn for each. */
   readonly prompts: readonly string[];
   /** Steps of each, which spread over the whole schedule. */
@@ -62,6 +63,7 @@ export async function* calibrate(
   await using model = await openModel(files, {
     engine,
     lowMemory,
+    availableMemory: () => platform?.availableMemory?.() ?? Number.POSITIVE_INFINITY,
     int8: { limit, peaks, platform },
   });
   const total = prompts.length * steps;

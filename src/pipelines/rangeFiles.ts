@@ -21,7 +21,8 @@ import {
  * derived and may be deleted at any time.
  */
 
-type RangePlatform = Pick<Platform, "files" | "hash" | "cacheDir" | "openFile">;
+type RangePlatform = Pick<Platform, "files" | "hash" | "cacheDir" | "openFile"> &
+  Partial<Pick<Platform, "availableMemory">>;
 
 const SUFFIX = ".safetensors";
 

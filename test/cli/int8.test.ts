@@ -63,7 +63,6 @@ describe("tintype calibrate", () => {
     };
     const line = ["--prompt", "a cat", "--width", "32", "--height", "32"];
     const first = await ranges(...line);
-    expect(await ranges(...line)).toBe(first);
     expect(await ranges(...line, "--seed", "5")).not.toBe(first);
     expect(await ranges(...line, "--room", "1.4")).not.toBe(first);
     expect(await ranges(...line, "--prompt", "a dog")).not.toBe(first);

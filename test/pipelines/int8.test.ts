@@ -1,11 +1,12 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { psnr } from "../../src/evaluation/pictureQuality.js";
 import { type Mask, mask, type Picture, picture } from "../../src/image/picture.js";
 import {
   calibrateModel,
   type DiffusionModel,
+  findModel,
   finish,
   type GenerationRequest,
   imageToImage,
@@ -13,7 +14,10 @@ import {
   loadModel,
   nodePlatform,
   type RunOptions,
+  rangesPath,
+  readRanges,
   textToImage,
+  writeRanges,
 } from "../../src/node.js";
 import type { Platform } from "../../src/platform/types.js";
 import { changedModel, MODELS, scratch } from "../cli/fixtures.js";
@@ -142,21 +146,43 @@ test("compiled programs that were kept give the same picture", async () => {
   for (const made of got) expect(made.pictures).toEqual(want!.pictures);
 });
 
-test("ranges that were damaged or taken away are measured again", async () => {
-  const own = platformIn("damaged");
-  await inInt8(SD1, own);
+/** A cache with ranges of the model, changed. */
+async function withRanges(name: string, change: (whole: Buffer) => Uint8Array): Promise<Platform> {
+  const own = platformIn(name);
+  const path = await rangesPath(own, await findModel(SD1, { platform: own }));
+  await own.files.makeFolder(dirname(path));
+  writeFileSync(path, change(readFileSync(rangeFiles(platform)[0]!)));
+  return own;
+}
+
+test("ranges that were damaged are measured again", async () => {
+  const own = await withRanges("damaged", (whole) => whole.subarray(0, whole.length >> 1));
+  expect((await inInt8(SD1, own)).measured).toBeGreaterThan(0);
+  const [mended, whole] = [own, platform].map((p) => readFileSync(rangeFiles(p)[0]!));
+  expect(mended).toEqual(whole); // the same numbers
+});
+
+test("ranges of a version that kept other layers are measured again", async () => {
+  const own = await withRanges("older", (whole) => whole);
   const [path] = rangeFiles(own);
-  const whole = readFileSync(path!);
-  for (const damage of [() => writeFileSync(path!, "nothing"), () => rmSync(path!)]) {
-    damage();
-    expect((await inInt8(SD1, own)).measured).toBeGreaterThan(0);
-    expect(readFileSync(path!)).toEqual(whole); // the same numbers
-  }
+  const known = (await readRanges(own, path!))!;
+  await writeRanges(own, path!, { ...known, unet: new Map([...known.unet].slice(1)) });
+  expect((await inInt8(SD1, own)).measured).toBeGreaterThan(0);
+  expect(await readRanges(own, path!)).toEqual(known);
+});
+
+test("measuring says when memory does not suffice", async () => {
+  const own: Platform = { ...platformIn("crowded"), availableMemory: () => 100e6 };
+  await expect(inInt8(SD1, own)).rejects.toMatchObject({
+    code: "out-of-memory",
+    message: expect.stringMatching(
+      /^64x64 would take about 0\.\d GB of memory, and 0\.1 GB are free/,
+    ),
+  });
 });
 
 test("calibrating replaces what was known", async () => {
-  const own = platformIn("calibrated");
-  await inInt8(SD1, own);
+  const own = await withRanges("calibrated", (whole) => whole);
   const before = readFileSync(rangeFiles(own)[0]!);
   const seen: number[] = [];
   const options = { platform: own, threads: 1, prompts: ["a", "b"], steps: 2, room: 1.5 };
