@@ -86,13 +86,10 @@ test("contestants are measured part by part, and whole; who fails does not stop 
   const { code, out: text, err } = await bench(args);
   expect(code, err).toBe(0);
   const json = JSON.parse(text);
-  expect(json.contestants.map((c: { name: string }) => c.name), err).toEqual([
-    "tintype fp32",
-    "sdcpp f16",
-    "sdcpp q4_0",
-    "diffusers fp32",
-    "diffusers bf16",
-  ]);
+  expect(
+    json.contestants.map((c: { name: string }) => c.name),
+    err,
+  ).toEqual(["tintype fp32", "sdcpp f16", "sdcpp q4_0", "diffusers fp32", "diffusers bf16"]);
   expect(json.contestants[1].about).toBe("stable-diffusion.cpp version 1.2, commit abc");
   expect(json.settings).toMatchObject({ rounds: 1, steps: 2, sizes: [64], threads: 1 });
   const median = (contestant: string, measure: string): number | undefined =>
