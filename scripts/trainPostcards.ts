@@ -57,7 +57,14 @@ function run(stage: Stage): void {
 function ship(): void {
   const from = (stage: string, path = ""): string => join(root, RUNS, stage, "model", path);
   const to = (path: string): string => join(root, "models", path);
-  for (const part of ["unet", "vae", "text_encoder", "tokenizer", "scheduler", "model_index.json"]) {
+  for (const part of [
+    "unet",
+    "vae",
+    "text_encoder",
+    "tokenizer",
+    "scheduler",
+    "model_index.json",
+  ]) {
     rmSync(to(`postcards/${part}`), { recursive: true, force: true });
     cpSync(from("diffusion", part), to(`postcards/${part}`), { recursive: true });
   }
