@@ -14,6 +14,8 @@ export interface Progress extends Disposable {
   sampling(): void;
   /** `done` of `total` steps are taken. */
   step(done: number, total: number): void;
+  /** `done` of `total` tiles are done of what `title` says, "decoding". */
+  tile(title: string, done: number, total: number): void;
   /** A training goes on. */
   training(progress: TrainingProgress): void;
   /** Nothing is going on. */
@@ -72,6 +74,11 @@ export function progressOn(
   return live ? liveProgress(terminal) : plainProgress(terminal);
 }
 
+/** When what is told of now began. */
+function begunAt(view: View, time: number): number {
+  return view.kind === "busy" || view.kind === "steps" ? view.since : time;
+}
+
 /** The view after each thing that a command tells. */
 function viewer(now: () => number, show: (view: View) => void) {
   let view: View = { kind: "idle" };
@@ -79,6 +86,13 @@ function viewer(now: () => number, show: (view: View) => void) {
   const set = (next: View): void => {
     view = next;
     show(view);
+  };
+  const advance = (title: string, done: number, total: number): void => {
+    const time = now();
+    const before =
+      view.kind === "steps" && view.title === title && view.done < done ? view.spent : 0;
+    const spent = before + time - begunAt(view, time);
+    set({ kind: "steps", title, done, total, spent, since: time });
   };
   return {
     now: () => view,
@@ -93,14 +107,11 @@ function viewer(now: () => number, show: (view: View) => void) {
       title = `batch ${n}/${count}, step`;
     },
     sampling() {
-      if (view.kind === "steps") return;
+      if (view.kind === "steps" && view.title === title) return;
       set({ kind: "steps", title, done: 0, total: undefined, spent: 0, since: now() });
     },
-    step(done: number, total: number) {
-      const { spent, since } = view.kind === "steps" ? view : { spent: 0, since: now() };
-      const time = now();
-      set({ kind: "steps", title, done, total, spent: spent + time - since, since: time });
-    },
+    step: (done: number, total: number) => advance(title, done, total),
+    tile: (what: string, done: number, total: number) => advance(`${what}, tile`, done, total),
   };
 }
 

@@ -228,7 +228,7 @@ export async function* calibrateModel(
   const { prompts = thorough.prompts, steps = thorough.steps, room = thorough.room } = options;
   const { width, height, seed, lowMemory } = options;
   const settings = { prompts, steps, room, width, height, seed, lowMemory, signal };
-  const ranges = yield* calibrate(files, { ...settings, engine });
+  const ranges = yield* calibrate(files, { ...settings, engine, platform });
   await writeRanges(platform, await rangesPath(platform, files), ranges);
 }
 

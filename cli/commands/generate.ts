@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS } from "../../src/pipelines/defaults.js";
-import { DEVICES, DTYPES, type GenerateOptions } from "../generate/options.js";
+import { DEVICES, DTYPES, type GenerateOptions, TILINGS } from "../generate/options.js";
 import { SAMPLER_NAMES, SCHEDULE_NAMES } from "../names.js";
 import { oneOf, pixels, range, real, seed, whole, words } from "../options.js";
 import type { Terminal } from "../terminal.js";
@@ -20,6 +20,7 @@ const MAX = {
   branch: 100,
   power: 10,
   cell: 8,
+  overlap: 8192,
 };
 
 const DESCRIPTION =
@@ -127,7 +128,17 @@ function addMachineOptions(command: Command): void {
         "all cores",
       ),
     )
-    .option("--low-memory", "keep one part of the model in memory at a time");
+    .option("--low-memory", "keep one part of the model in memory at a time")
+    .addOption(
+      oneOf("--vae-tiling <WHEN>", "autoencoder in tiles: auto, on, off", TILINGS).default("auto"),
+    )
+    .addOption(pixels("--vae-tile <N>", "side of a tile; implies on").default(undefined, "512"))
+    .addOption(
+      whole("--vae-overlap <N>", "what tiles share; implies on", {
+        min: 0,
+        max: MAX.overlap,
+      }).default(undefined, "64"),
+    );
 }
 
 function addShortcutOptions(command: Command): void {

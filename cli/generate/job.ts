@@ -8,6 +8,7 @@ import {
   type GenerationRequest,
   imageToImage,
   inpaint,
+  type Tiling,
   TintypeError,
   textToImage,
 } from "../../src/node.js";
@@ -47,6 +48,11 @@ export function planJob(prompt: string, options: GenerateOptions): Job {
   const needs = (option: string): string => `${option} needs --init-image: the picture to change.`;
   check(mask === undefined || initImage !== undefined, "bad-argument", needs("--mask"));
   check(strength === undefined || initImage !== undefined, "bad-argument", needs("--strength"));
+  check(
+    options.vaeTiling !== "off" || (options.vaeTile ?? options.vaeOverlap) === undefined,
+    "bad-argument",
+    "--vae-tiling off: there are no tiles then, so leave out --vae-tile and --vae-overlap.",
+  );
   namedBy("--sampler", options.sampler, resolveSampler);
   namedBy("--schedule", options.schedule, resolveSchedule);
   const first = options.seed ?? BigInt(crypto.getRandomValues(new Uint32Array(1))[0]!);
@@ -106,7 +112,7 @@ export function beginBatch(
   inputs: Inputs,
   batch: number,
   signal?: AbortSignal,
-  more: Pick<GenerationRequest, "guidanceRescale" | "freeParts"> = {},
+  more: Pick<GenerationRequest, "guidanceRescale" | "freeParts" | "onTile" | "onNotice"> = {},
 ): Generation {
   const { image, mask } = inputs;
   requireInputs(model, inputs);
@@ -133,6 +139,7 @@ function requestFor(
     guidanceSteps,
     deepCache: { every, branch, power },
     mergeTokens,
+    tiling: tilingOf(options),
     sampler,
     schedule,
     eta,
@@ -144,6 +151,12 @@ function requestFor(
     freeParts: batch + 1 === batchCount || ["text"], // every batch has the same prompt
     signal,
   };
+}
+
+/** Tiles that are named are wanted. */
+function tilingOf({ vaeTiling, vaeTile: tile, vaeOverlap: overlap }: GenerateOptions): Tiling {
+  if (tile !== undefined || overlap !== undefined) return { tile, overlap };
+  return vaeTiling === "auto" ? "auto" : vaeTiling === "on";
 }
 
 /** An inpainting checkpoint looks at a picture and a mask beside the latents. */

@@ -10,6 +10,9 @@ export interface StepRange {
   readonly to: number;
 }
 
+/** When the autoencoder works in tiles. */
+export const TILINGS = ["auto", "on", "off"] as const;
+
 /** Options of `tintype generate`, as commander parses them; undefined where not given. */
 export interface GenerateOptions {
   readonly model?: string;
@@ -41,6 +44,9 @@ export interface GenerateOptions {
   readonly deepCacheBranch: number;
   readonly deepCachePower: number;
   readonly mergeTokens: number;
+  readonly vaeTiling: (typeof TILINGS)[number];
+  readonly vaeTile?: number;
+  readonly vaeOverlap?: number;
   readonly output?: string;
   readonly json?: boolean;
 }

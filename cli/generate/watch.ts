@@ -69,13 +69,13 @@ export function watch(now: () => number): Watch {
           );
         };
       },
-      encodeImage(image) {
+      encodeImage(image, tiled) {
         onWork("encoder");
-        return timed(() => model.encodeImage(image), vae);
+        return timed(() => model.encodeImage(image, tiled), vae);
       },
-      decodeLatents(latents) {
+      decodeLatents(latents, tiled) {
         onWork("decoder");
-        return timed(() => model.decodeLatents(latents), vae);
+        return timed(() => model.decodeLatents(latents, tiled), vae);
       },
     }),
   };

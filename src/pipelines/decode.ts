@@ -38,22 +38,22 @@ export function passageOf(
   return { tiling, tiles, signal, onTile, onNotice };
 }
 
-/** Latents as the UNet has them [B,4,h,w] -> pictures. */
+/** Latents as the UNet has them [B,4,h,w] -> pictures, and the tiles in which they were made, if any. */
 export async function decode(
   model: DiffusionModel,
   latents: Tensor,
   passage: Passage,
-): Promise<Picture[]> {
+): Promise<{ readonly pictures: readonly Picture[]; readonly tiles: Tiles | undefined }> {
   const [count, , h, w] = latents.shape as readonly [number, number, number, number];
   const size = { width: w * model.factor, height: h * model.factor };
-  const pass = passing("decoder", size, passage);
+  const { pass, tiles } = passing("decoder", size, passage);
   const pictures: Picture[] = [];
   for (let k = 0; k < count; k++) {
     throwIfAborted(passage.signal);
     const one = divide(sliceBatch(latents, k, 1), model.vae.scalingFactor);
     pictures.push(...tensorToPictures(await pass((tiled) => model.decodeLatents(one, tiled))));
   }
-  return pictures;
+  return { pictures, tiles: tiles() };
 }
 
 /** image [1,3,H,W] in [-1,1] -> mean and logvar [1,8,h,w] */
@@ -63,7 +63,8 @@ export async function encode(
   passage: Passage,
 ): Promise<Tensor> {
   const size = { width: image.shape[3]!, height: image.shape[2]! };
-  return await passing("encoder", size, passage)((tiled) => model.encodeImage(image, tiled));
+  const { pass } = passing("encoder", size, passage);
+  return await pass((tiled) => model.encodeImage(image, tiled));
 }
 
 /** Tiles that fit where those of a request that names none do not: on GPUs with small buffers. */
@@ -77,11 +78,14 @@ function passing(
   part: TiledPart,
   size: { readonly width: number; readonly height: number },
   { tiling, tiles, signal, onTile, onNotice }: Passage,
-): (act: (tiled?: TiledRun) => Promise<Tensor>) => Promise<Tensor> {
+): {
+  readonly pass: (act: (tiled?: TiledRun) => Promise<Tensor>) => Promise<Tensor>;
+  readonly tiles: () => Tiles | undefined;
+} {
   const smaller = [DEFAULT_TILES, SMALL_TILES].filter((t) => needsTiles(size, t));
   const choices = [tiles, ...(tiling.when === "auto" && !tiles ? smaller : [])];
   const told = (done: number, count: number): void => onTile?.({ part, done, count });
-  return async (act) => {
+  const pass = async (act: (tiled?: TiledRun) => Promise<Tensor>): Promise<Tensor> => {
     for (;;) {
       const [choice, next] = choices;
       try {
@@ -96,4 +100,5 @@ function passing(
       }
     }
   };
+  return { pass, tiles: () => choices[0] };
 }

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { symbol } from "../graph/dim.js";
 import { graphOf } from "../graph/graph.js";
 import * as op from "../graph/ops.js";
+import { SD_VAE } from "../models/vae/config.js";
 import { int8Params } from "../nn/int8.js";
 import { conv2d } from "../nn/layers.js";
 import { fromFloat32 } from "../tensor/convert.js";
@@ -10,10 +11,19 @@ import type { NoiseSource } from "../tensor/random.js";
 import type { StoredTensor } from "../tensor/stored.js";
 import { full, sizeOf, tensor } from "../tensor/tensor.js";
 import { memorySource } from "../util/bytes.js";
-import { predictMemory, requireMemory, weightBytes } from "./memory.js";
+import { decoderGraph, encoderGraph } from "./graphs.js";
+import {
+  type MemoryPrediction,
+  predictMemory,
+  requireMemory,
+  tilesThatFit,
+  weightBytes,
+} from "./memory.js";
 import type { Part } from "./parts.js";
 import { samplePosterior } from "./posterior.js";
 import { lookUpTokens } from "./textEmbedding.js";
+import { type TileProgram, tileGraph } from "./tileGraphs.js";
+import { DEFAULT_TILES, settleTiling, type Tiles, type Tiling } from "./tiling.js";
 
 /** Noise that is one number everywhere. */
 const constantNoise = (value: number): NoiseSource => ({
@@ -177,5 +187,65 @@ describe("memory", () => {
       "64x32 would take about 6.5 GB of memory, and 6.4 GB are free. Try a smaller picture (the UNet " +
         "alone would need 0.0 GB for this one).",
     );
+  });
+});
+
+describe("memory in tiles", () => {
+  const tiled = (tile: number) => ({
+    tiles: { tile, overlap: 64 },
+    config: SD_VAE,
+    graph: (part: "encoder" | "decoder", program: TileProgram) => tileGraph(part, program, SD_VAE),
+  });
+  const whole = { encoder: encoderGraph(SD_VAE), decoder: decoderGraph(SD_VAE) };
+  const none = graphOf({ y: op.input("x", [symbol("b")]) });
+  const graphs = { text: none, unet: none, ...whole };
+  const predict = (side: number, tile?: number): MemoryPrediction =>
+    predictMemory(
+      { graphs: (part) => [graphs[part]], factor: 8 },
+      { width: side, height: side, batch: 1, guided: false },
+      { parts: ["encoder", "decoder"], tiled: tile === undefined ? undefined : tiled(tile) },
+    );
+
+  test("of SD 1.5's autoencoder is below 6 GB at 2048 x 2048, and three times that whole", () => {
+    expect(predict(2048, 512).peak).toBeLessThan(6e9);
+    expect(predict(2048).peak).toBeGreaterThan(18e9);
+    for (const part of ["encoder", "decoder"] as const) {
+      const [small, large] = [predict(1024, 256).parts[part], predict(1024, 512).parts[part]];
+      expect(small.activations).toBeLessThanOrEqual(large.activations);
+      expect(large.activations).toBeLessThan(predict(1024).parts[part].activations);
+      expect(large.weights).toBeLessThanOrEqual(weightBytes(whole[part], 4));
+    }
+  });
+
+  const size = { width: 1024, height: 1024, batch: 1, guided: true };
+  const choose = (tiling: Tiling, available: number | undefined, at = size): Tiles | undefined => {
+    const peak = (tiles?: Tiles): MemoryPrediction => ({
+      ...predict(64),
+      peak: tiles ? 4e9 : 9e9,
+    });
+    return tilesThatFit(peak, at, settleTiling(tiling, 8), { available, lowMemory: false });
+  };
+
+  test("auto takes tiles where the whole does not fit and tiles do", () => {
+    expect(choose("auto", 10e9)).toBeUndefined();
+    expect(choose("auto", 9e9)).toBeUndefined();
+    expect(choose("auto", 8.9e9)).toEqual(DEFAULT_TILES);
+    expect(choose("auto", undefined)).toBeUndefined();
+    expect(() => choose("auto", 3.9e9)).toThrow(/would take about 4.0 GB/);
+    expect(() => choose("auto", 8e9, { ...size, width: 512, height: 512 })).toThrow(/9.0 GB/);
+  });
+
+  test("tiles that are asked for are taken where there is more than one", () => {
+    expect(choose(true, 10e9)).toEqual(DEFAULT_TILES);
+    expect(choose({ tile: 256 }, undefined)).toEqual({ tile: 256, overlap: 64 });
+    expect(choose(true, 10e9, { ...size, width: 512, height: 512 })).toBeUndefined();
+    expect(choose({ tile: 1024 }, 10e9)).toBeUndefined();
+    expect(() => choose(true, 3e9)).toThrow(/4.0 GB/);
+  });
+
+  test("without tiles a picture that does not fit is refused, and tiles are named", () => {
+    expect(choose(false, 10e9)).toBeUndefined();
+    expect(() => choose(false, 8e9)).toThrow(/9.0 GB .* or --low-memory, or --vae-tiling auto\.$/);
+    expect(() => choose(false, 8e9, { ...size, width: 512, height: 512 })).toThrow(/low-memory\.$/);
   });
 });

@@ -134,12 +134,11 @@ export async function* sample(
   }
   await free("unet");
   const started = performance.now();
-  const pictures = await decode(model, latents, start.passage);
+  const { pictures, tiles } = await decode(model, latents, start.passage);
   const decodeMs = performance.now() - started;
   await free("decoder");
   const { truncated, textMs } = conditioning;
   const timings = { textMs, callMs, decodeMs };
-  const { tiles } = start.passage;
   return { pictures, latents, settings, plan, tiles, truncated, timings };
 }
 

@@ -11,7 +11,7 @@ import {
 } from "../models/vae/model.js";
 import { denseParams } from "../nn/layers.js";
 import type { Params } from "../nn/params.js";
-import { measuringStatistics, withFedStatistics } from "../nn/statistics.js";
+import { measuringStatistics, type Patches, withFedStatistics } from "../nn/statistics.js";
 
 /*
  * The programs of an autoencoder that works in tiles. The halves next to the latents see the whole
@@ -33,7 +33,7 @@ export type TiledPart = "encoder" | "decoder";
 export type TileProgram = "coarse" | "fine" | "statistics";
 
 /** Patches of the sample, in features: larger margins cost more than they mend. */
-export const PATCHES = { side: 8, margin: 2 } as const;
+export const PATCHES: Patches = { side: 8, margin: 2 };
 
 const [b, h, w] = [symbol("b"), symbol("h"), symbol("w")];
 
@@ -43,11 +43,15 @@ export function tileGraph(
   program: TileProgram,
   config: VaeConfig,
   p: Params = denseParams(),
+  patches: Patches = PATCHES,
 ): Graph {
-  return part === "decoder" ? decoderGraph(program, config, p) : encoderGraph(program, config, p);
+  const trace = part === "decoder" ? decoderGraph : encoderGraph;
+  return trace(program, config, p, patches);
 }
 
-function decoderGraph(program: TileProgram, config: VaeConfig, p: Params): Graph {
+type Trace = (program: TileProgram, config: VaeConfig, p: Params, patches: Patches) => Graph;
+
+const decoderGraph: Trace = (program, config, p, patches) => {
   const { decoderChannels: channels } = vaeFeatures(config);
   switch (program) {
     case "coarse": {
@@ -59,13 +63,13 @@ function decoderGraph(program: TileProgram, config: VaeConfig, p: Params): Graph
       return graphOf({ image: vaeDecoderFine(withFedStatistics(p), config, features) });
     }
     case "statistics": {
-      const features = input("features", [b, channels, PATCHES.side, PATCHES.side]);
-      return statisticsGraph(p, (q) => vaeDecoderFine(q, config, features));
+      const features = input("features", [b, channels, patches.side, patches.side]);
+      return statisticsGraph(p, patches, (q) => vaeDecoderFine(q, config, features));
     }
   }
-}
+};
 
-function encoderGraph(program: TileProgram, config: VaeConfig, p: Params): Graph {
+const encoderGraph: Trace = (program, config, p, patches) => {
   const { encoderChannels, factor } = vaeFeatures(config);
   const side = (d: Dim): Dim => mulDims(factor, d);
   const image = (height: Dim, width: Dim): Value =>
@@ -78,15 +82,15 @@ function encoderGraph(program: TileProgram, config: VaeConfig, p: Params): Graph
     case "fine":
       return graphOf({ features: vaeEncoderFine(withFedStatistics(p), config, image(h, w)) });
     case "statistics": {
-      const patches = image(PATCHES.side, PATCHES.side);
-      return statisticsGraph(p, (q) => vaeEncoderFine(q, config, patches));
+      const pieces = image(patches.side, patches.side);
+      return statisticsGraph(p, patches, (q) => vaeEncoderFine(q, config, pieces));
     }
   }
-}
+};
 
 /** What group norms measure while `trace` runs. */
-function statisticsGraph(p: Params, trace: (p: Params) => Value): Graph {
-  const measuring = measuringStatistics(p, PATCHES, input("shares", [b]));
+function statisticsGraph(p: Params, patches: Patches, trace: (p: Params) => Value): Graph {
+  const measuring = measuringStatistics(p, patches, input("shares", [b]));
   trace(measuring.p);
   return graphOf(Object.fromEntries(measuring.statistics));
 }

@@ -61,6 +61,7 @@ test("--json prints one object: settings, files, timings; nothing else", async (
     deep_cache_branch: null,
     deep_cache_power: null,
     merge_tokens: 1,
+    vae_tiles: null,
     sampler: "dpmpp_2m",
     schedule: "karras",
     eta: 0,
