@@ -6,7 +6,7 @@ import { weightsKey } from "../runtime/cache.js";
 import type { Engine } from "../runtime/engine.js";
 import { readTensor } from "../tensor/convert.js";
 import { type CalibrationProgress, calibrate } from "./calibrate.js";
-import { QUICK_CALIBRATION } from "./calibrationPlans.js";
+import { quickCalibration } from "./calibrationPlans.js";
 import {
   INT8_PARTS,
   type Int8Mode,
@@ -98,10 +98,8 @@ export async function openRanges(
   const known = await readRanges(platform, path);
   const limit = await weightLimit(engine);
   if (known && areComplete(known, files)) return { limit, ranges: known, platform };
-  const side = (files.unet.config.sampleSize * vaeFactor(files.vae.config)) / 2;
-  const size = Math.max(64, side - (side % 64));
-  const settings = { ...QUICK_CALIBRATION, width: size, height: size, lowMemory, signal };
-  const measuring = calibrate(files, { ...settings, engine, platform });
+  const quick = quickCalibration(files.unet.config.sampleSize * vaeFactor(files.vae.config));
+  const measuring = calibrate(files, { ...quick, engine, platform, lowMemory, signal });
   for (;;) {
     const { done, value } = await measuring.next();
     if (!done) onCalibration?.(value);
