@@ -174,7 +174,12 @@ async function compareLayers(): Promise<void> {
   const [seen, measured] = [await record(model, other, 1), await record(model, main, 2)];
   await model.release("unet");
   if (parts.includes("unet")) {
-    const loader = await partLoader(files, "unet", on, few(seen.calls.map((c) => c.inputs)));
+    const loader = await partLoader(
+      files,
+      "unet",
+      on,
+      seen.calls.map(({ inputs }) => inputs),
+    );
     const some = few(measured.calls);
     const costs = await costsOf(
       files,
