@@ -121,7 +121,13 @@ function addMachineOptions(command: Command): void {
   command
     .optionsGroup("The machine:")
     .addOption(oneOf("--device <NAME>", DEVICES.join(", "), DEVICES).default("auto"))
-    .addOption(oneOf("--dtype <NAME>", `compute in ${DTYPES.join(", ")}`, DTYPES).default("auto"))
+    .addOption(
+      oneOf(
+        "--dtype <NAME>",
+        `compute in ${DTYPES.join(", ")}; int8 is quick on a CPU`,
+        DTYPES,
+      ).default("auto"),
+    )
     .addOption(
       whole("--threads <N>", "CPU threads", { min: 1, max: MAX.threads }).default(
         undefined,
