@@ -85,7 +85,8 @@ function results(
 ): { readonly units: string; readonly zeros: string } {
   const one = b.floats([], [1]);
   const size = b.node("Abs", [bias]);
-  const least = b.node("Max", [range, size]); // so that the zero is at most 127 units away
+  // At most 127 units from the bias to zero, and never none: nothing divides by 0.
+  const least = b.node("Max", [range, size, b.floats([], [1e-20])]);
   const unit = b.node("Mul", [least, b.floats([], [1 / 127])]);
   const whole = b.node("Floor", [b.node("Div", [size, unit])]);
   const dividing = b.node("Div", [size, b.node("Max", [whole, one])]);
