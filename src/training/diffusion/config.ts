@@ -82,6 +82,12 @@ export interface DiffusionConfig extends RunConfig, LearningConfig {
   readonly captionDropout: number;
   /** Hang et al. 2023; their gamma is 5. null: every timestep counts the same. */
   readonly minSnr: number | null;
+  /**
+   * Esser et al. 2024, 3.1: timesteps are drawn as 1 / (1 + exp(-x)) of all of them, x being normal
+   * with this mean and deviation. A mean above 0 learns more of what is decided under much noise:
+   * what is where. null: every timestep is as likely.
+   */
+  readonly logitNormal: { readonly mean: number; readonly std: number } | null;
   /** Guttenberg 2023: noise that is the same all over each channel, so many times. */
   readonly offsetNoise: number;
   readonly sampling: SamplingConfig;
@@ -127,6 +133,15 @@ export const diffusionSchema: ConfigSchema<DiffusionConfig> = v.strictObject({
   conditioning: v.optional(oneOf(["text", "none"]), "text"),
   captionDropout: v.optional(real(0, 1), 0.1),
   minSnr: v.optional(v.nullable(real(0, undefined, { above: true })), null),
+  logitNormal: v.optional(
+    v.nullable(
+      v.strictObject({
+        mean: v.optional(real(-10, 10), 0),
+        std: v.optional(real(0, undefined, { above: true }), 1),
+      }),
+    ),
+    null,
+  ),
   offsetNoise: v.optional(real(0), 0),
   optimizer: optimizerSchema,
   learningRate: learningRateSchema(1e-4),

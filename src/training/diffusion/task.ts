@@ -3,7 +3,7 @@ import { opening } from "../../util/opening.js";
 import { batchedTask } from "../batchedTask.js";
 import { learned } from "../learner.js";
 import { readWeights } from "../pretrained.js";
-import { integers, normal, randomFor } from "../random.js";
+import { normal, randomFor } from "../random.js";
 import type { Task, TaskContext, TaskKind } from "../task.js";
 import { below, type Weights } from "../weights.js";
 import { type CaptionEncoder, openCaptions } from "./captions.js";
@@ -12,6 +12,7 @@ import { type Examples, openExamples } from "./examples.js";
 import { withOffset } from "./noise.js";
 import { type DiffusionParts, diffusionParts } from "./parts.js";
 import { samplePictures } from "./sampling.js";
+import { drawTimesteps } from "./timesteps.js";
 import { type DiffusionBatch, diffusionTrainer } from "./trainer.js";
 
 /** Training of a latent diffusion model. */
@@ -70,7 +71,7 @@ async function drawn(
     moments,
     draw: normal(random("posterior"), shape),
     noise: config.offsetNoise > 0 ? withOffset(noise, offsets, config.offsetNoise) : noise,
-    t: integers(random("timesteps"), batch, timesteps),
+    t: drawTimesteps(random("timesteps"), batch, timesteps, config.logitNormal),
     text: await encoder.encode(told),
   };
 }
