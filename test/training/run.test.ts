@@ -538,11 +538,13 @@ describe("a folder", () => {
     async () => {
       const run = freshRun();
       await trained(run, SMALL);
-      // `exec` takes the shell's place, and never asks after the shell's child.
-      const parent = spawn("bash", ["-c", "sleep 0 & echo $!; exec sleep 60"]);
+      const parent = spawn("bash", ["-c", "sleep 60 & echo $!; exec sleep 60"]);
       const [line] = (await once(parent.stdout, "data")) as [Buffer];
       const pid = Number(line.toString());
       writeFileSync(`${run}/.lock`, JSON.stringify({ pid, host: hostname(), nonce: "" }));
+      // `exec` takes the shell's place, and never asks after the shell's child.
+      await vi.waitUntil(() => readFileSync(`/proc/${parent.pid}/comm`, "utf8") === "sleep\n");
+      process.kill(pid, "SIGKILL");
       await vi.waitUntil(() => / Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8")));
       expect(await trained(run, SMALL, { resume: true })).toEqual([]);
       parent.kill();
