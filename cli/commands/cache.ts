@@ -7,8 +7,8 @@ export function addCache(program: Command, terminal: Terminal): void {
     .command("cache")
     .summary("show or clear the cache of compiled models")
     .description(
-      "Tintype keeps models as the processor wants them, so that the next start is quick. All of it " +
-        "can be made again. (Downloaded models lie elsewhere, in the Hugging Face cache.)",
+      "Tintype keeps models as the processor wants them, so that the next start is quick, ranges that were " +
+        "measured for 8 bits, and models of benchmarks. All of it can be made again. (Downloaded models lie elsewhere, in the Hugging Face cache.)",
     )
     .helpCommand(false)
     .usage("ls|clear");

@@ -83,7 +83,10 @@ const ORPHAN_AGE = 60 * 60 * 1000;
 /** 16 GiB: three Stable Diffusion models. */
 export const DEFAULT_CACHE_LIMIT: number = 16 * 2 ** 30;
 
-const folderOf = (cacheDir: string): string => `${cacheDir}/programs`;
+/** Name of the folder in the cache that programs lie in. */
+export const PROGRAMS = "programs";
+
+const folderOf = (cacheDir: string): string => `${cacheDir}/${PROGRAMS}`;
 
 /** A cache of compiled programs below the platform's cache folder. */
 export function programCache(options: CacheOptions): ProgramCache {

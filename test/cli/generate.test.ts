@@ -1,4 +1,12 @@
-import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { afterAll, expect, test } from "vitest";
 import { runCli } from "../../cli/program.js";
 import { decodePicture } from "../../src/node.js";
@@ -293,13 +301,37 @@ test("inspect tells what is missing, and names what does not run", async () => {
   });
 });
 
+const NOTHING = { entries: [], others: [] };
+
+test("the cache's other folders are shown and cleared", async () => {
+  const cache = `${space.path}/other-cache`;
+  mkdirSync(`${cache}/benchmark/sd1.5/unet`, { recursive: true });
+  writeFileSync(`${cache}/benchmark/sd1.5/unet/weights.safetensors`, new Uint8Array(3000));
+  mkdirSync(`${cache}/ranges`);
+  writeFileSync(`${cache}/ranges/0123.safetensors`, new Uint8Array(500));
+  process.env.TINTYPE_CACHE = cache;
+  try {
+    const ls = await tintype("cache", "ls");
+    expect(ls.out).toMatch(
+      /3\.0 kB\s+models of `tintype bench`\n.*500 bytes\s+ranges .*\n3\.5 kB in /s,
+    );
+    const clear = await tintype("cache", "clear");
+    expect(clear.out).toBe(`Freed 3.5 kB in ${cache}.\n`);
+    expect(readdirSync(cache)).toEqual([]);
+    const json = await tintype("cache", "ls", "--json");
+    expect(JSON.parse(json.out)).toEqual({ folder: cache, bytes: 0, ...NOTHING });
+  } finally {
+    delete process.env.TINTYPE_CACHE;
+  }
+});
+
 test("cache ls and clear say where the cache is", async () => {
   process.env.TINTYPE_CACHE = `${space.path}/cache`;
   try {
     const ls = await tintype("cache", "ls");
     expect(ls.out).toMatch(/^The cache in .* is empty\. /);
     const json = await tintype("cache", "ls", "--json");
-    expect(JSON.parse(json.out)).toEqual({ folder: `${space.path}/cache`, bytes: 0, entries: [] });
+    expect(JSON.parse(json.out)).toEqual({ folder: `${space.path}/cache`, bytes: 0, ...NOTHING });
     const clear = await tintype("cache", "clear");
     expect(clear.out).toBe(`Freed 0 bytes in ${space.path}/cache.\n`);
   } finally {
