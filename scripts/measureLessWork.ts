@@ -1,104 +1,171 @@
 /**
- * What shortcuts save, and what they cost: the same pictures with and without them, and with fewer steps
- * beside them. Work is counted, not timed: operations of the UNet's programs as they were run. Writes the
- * rows of docs/less-work.md.
+ * What shortcuts save and what they cost: pictures of the same seeds with and without them, and with fewer
+ * steps beside them. Work is counted, as operations of the UNet's programs that ran; with --time it is timed as
+ * well. And what they save at the shapes of Stable Diffusion 1.5, counted from graphs alone. Prints the
+ * tables of docs/less-work.md, writes JSON.
  *
- *     npx tsx scripts/measureLessWork.ts [MODEL] [--prompts 16] [--size PIXELS] [--steps N]
- *         [--only steps,guidance,cache,merge] [--threads N]
+ *     npx tsx scripts/measureLessWork.ts [MODEL] [--only fewer,guidance,cache,merge,together,shapes]
+ *         [--prompts 32] [--batch 8] [--judge FOLDER|none] [--steps N] [--size PIXELS] [--threads N] [--time]
+ *         [--out bench/results/lessWork.json]
+ *
+ * Pictures are of evaluation prompts, with the model's own settings. The settings take turns, batch after
+ * batch of prompts, so times are ratios within a turn.
  */
+import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { psnr } from "../src/evaluation/index.js";
+import { thisMachine } from "../cli/bench/machine.js";
+import { summarize } from "../src/benchmark/statistics.js";
+import { accuracyOf, checksOf, psnr, ssim } from "../src/evaluation/index.js";
+import { openJudge } from "../src/evaluation/judge/files.js";
+import { defaultJudge } from "../src/evaluation/node.js";
+import { percent } from "../src/evaluation/report.js";
 import { bindShape } from "../src/graph/dim.js";
 import { flopsOf } from "../src/graph/flops.js";
 import type { Graph } from "../src/graph/graph.js";
-import { skipCount } from "../src/models/unet/config.js";
+import type { Picture } from "../src/image/picture.js";
+import { resize } from "../src/image/resize.js";
+import { SD1_UNET } from "../src/models/unet/config.js";
 import {
   defaultModel,
   findModel,
   finish,
   type Generated,
-  type GenerationRequest,
+  nodePlatform,
   openModel,
   PART_TITLES,
   rememberingPrompts,
+  TintypeError,
   textToImage,
 } from "../src/node.js";
-import { nodePlatform } from "../src/platform/node/platform.js";
+import { settleShortcuts } from "../src/pipelines/shortcuts.js";
 import { evaluationPrompts } from "../src/postcards/evaluation.js";
 import type { Engine } from "../src/runtime/engine.js";
 import { nodeEngine } from "../src/runtime/node/engine.js";
 import type { Tensor } from "../src/tensor/tensor.js";
+import { KINDS, type Kind, type Setting, settingsOf } from "./lessWorkSettings.js";
+import { pictureFlops } from "./lessWorkShapes.js";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    prompts: { type: "string", default: "16" },
-    size: { type: "string" },
+    only: { type: "string", default: [...KINDS, "shapes"].join(",") },
+    prompts: { type: "string", default: "32" },
+    batch: { type: "string", default: "8" },
+    judge: { type: "string", default: defaultJudge() },
     steps: { type: "string" },
-    only: { type: "string", default: "steps,guidance,cache,merge" },
-    threads: { type: "string", default: "2" },
+    size: { type: "string" },
+    threads: { type: "string" },
+    time: { type: "boolean", default: false },
+    out: { type: "string", default: "bench/results/lessWork.json" },
   },
 });
+const only = values.only.split(",");
+const kinds = KINDS.filter((kind) => only.includes(kind));
+const threads = values.threads === undefined ? undefined : Number(values.threads);
+const platform = nodePlatform();
 
-/** Operations of the UNet since the last look. */
-let flops = 0;
+/** What the UNet's programs did since the last look. */
+const spent = { flops: 0, seconds: 0, calls: 0 };
 
-const counted = new Map<string, number>();
-
-/** Operations of one run. */
-function work(label: string, graph: Graph, inputs: Readonly<Record<string, Tensor>>): number {
-  const bindings: Record<string, number> = {};
-  for (const [name, { shape }] of graph.inputs) bindShape(shape, inputs[name]!.shape, bindings);
-  const key = `${label} ${JSON.stringify(bindings)}`;
-  const known = counted.get(key) ?? flopsOf(graph, bindings);
-  counted.set(key, known);
-  return known;
-}
-
-/** An engine that counts. */
+/** An engine that counts and times programs of the UNet. */
 function counting(engine: Engine): Engine {
   return {
     ...engine,
     async load(graph, weights, options) {
       const program = await engine.load(graph, weights, options);
-      const counts = options.label.startsWith(PART_TITLES.unet);
+      if (!options.label.startsWith(PART_TITLES.unet)) return program;
+      const work = operations(graph);
       return {
         ...program,
         async run(inputs) {
-          if (counts) flops += work(options.label, graph, inputs);
-          return await program.run(inputs);
+          const started = performance.now();
+          const outputs = await program.run(inputs);
+          spent.seconds += (performance.now() - started) / 1000;
+          spent.flops += work(inputs);
+          if ("prediction" in outputs) spent.calls++;
+          return outputs;
         },
       };
     },
   };
 }
 
-const files = await findModel(positionals[0] ?? defaultModel());
-await using engine = nodeEngine({
-  platform: nodePlatform(),
-  device: "cpu",
-  threads: Number(values.threads),
-});
-await using opened = await openModel(files, { engine: counting(engine) });
-const model = rememberingPrompts(opened);
-const prompts = evaluationPrompts(Number(values.prompts)).map(({ prompt }) => prompt);
-const steps = Number(values.steps ?? model.defaults.steps);
-const side = values.size === undefined ? model.nativeSize : Number(values.size);
-
-interface Drawn {
-  readonly results: readonly Generated[];
-  readonly flops: number;
+/** Counts the operations of a graph on its inputs. */
+function operations(graph: Graph): (inputs: Readonly<Record<string, Tensor>>) => number {
+  const known = new Map<string, number>();
+  return (inputs) => {
+    const bindings: Record<string, number> = {};
+    for (const [name, { shape }] of graph.inputs) bindShape(shape, inputs[name]!.shape, bindings);
+    const key = JSON.stringify(bindings);
+    const flops = known.get(key) ?? flopsOf(graph, bindings);
+    known.set(key, flops);
+    return flops;
+  };
 }
 
-async function draw(more: Partial<GenerationRequest>): Promise<Drawn> {
-  flops = 0;
-  const results: Generated[] = [];
-  for (const [seed, prompt] of prompts.entries()) {
-    const request = { prompt, seed, steps, width: side, height: side, ...more };
-    results.push(await finish(textToImage(model, request)));
+/** Pictures of one setting, with what each turn took. */
+interface Drawn extends Setting {
+  readonly kind: Kind | "default";
+  readonly results: Generated[];
+  readonly turns: (typeof spent)[];
+}
+
+const PLAIN: Setting = { flags: "default", request: {} };
+const prompts = evaluationPrompts(Number(values.prompts));
+
+/** Draws the prompts with all settings, which take turns. */
+async function drawAll(): Promise<{
+  readonly drawn: readonly [Drawn, ...Drawn[]];
+  readonly about: object;
+}> {
+  const ref = positionals[0] ?? defaultModel();
+  await using engine = nodeEngine({ platform, device: "cpu", threads });
+  await using opened = await openModel(await findModel(ref), { engine: counting(engine) });
+  const model = rememberingPrompts(opened);
+  const steps = Number(values.steps ?? model.defaults.steps);
+  const side = values.size === undefined ? model.nativeSize : Number(values.size);
+  const latents = side / model.factor;
+  const fits = ({ flags, request }: Setting): boolean => {
+    try {
+      settleShortcuts(request, model.unet, [latents, latents]);
+      return true;
+    } catch (error) {
+      if (!(error instanceof TintypeError)) throw error;
+      console.error(`${flags} is left out: ${error.message}`);
+      return false;
+    }
+  };
+  const settings = settingsOf(steps);
+  const start = (setting: Setting, kind: Drawn["kind"]): Drawn => ({
+    ...setting,
+    kind,
+    results: [],
+    turns: [],
+  });
+  const others = kinds.flatMap((kind) => settings[kind].filter(fits).map((s) => start(s, kind)));
+  const drawn: [Drawn, ...Drawn[]] = [start(PLAIN, "default"), ...others];
+  const batch = Number(values.batch);
+  for (let seed = 0; seed < prompts.length; seed += batch) {
+    const prompt = prompts.slice(seed, seed + batch).map(({ prompt }) => prompt);
+    for (const { flags, request, results, turns } of drawn) {
+      console.error(`pictures ${seed} to ${seed + prompt.length - 1}: ${flags}`);
+      Object.assign(spent, { flops: 0, seconds: 0, calls: 0 });
+      const size = { width: side, height: side };
+      results.push(await finish(textToImage(model, { prompt, seed, steps, ...size, ...request })));
+      turns.push({ ...spent });
+    }
   }
-  return { results, flops };
+  const about = { model: opened.name, prompts: prompts.length, side, steps, ...model.defaults };
+  return { drawn, about: { ...about, steps, timed: values.time } };
 }
+
+const mean = (of: readonly number[]): number => of.reduce((sum, x) => sum + x, 0) / of.length;
+
+/** Over pictures; what JSON writes as null is infinite: they are equal. */
+const spread = (of: readonly number[]): { readonly mean: number; readonly least: number } => ({
+  mean: mean(of),
+  least: Math.min(...of),
+});
 
 /** 10 log10 of the signal's power over that of what differs. */
 function signalToNoise(signal: Tensor, other: Tensor): number {
@@ -110,68 +177,131 @@ function signalToNoise(signal: Tensor, other: Tensor): number {
   return 10 * Math.log10(power / noise);
 }
 
-const mean = (of: readonly number[]): number => of.reduce((n, x) => n + x, 0) / of.length;
-const decibels = (x: number): string => (Number.isFinite(x) ? x.toFixed(1) : "equal");
-
-const plain = await draw({});
-
-async function row(name: string, more: Partial<GenerationRequest>): Promise<void> {
-  const { results, flops } = await draw(more);
-  const of = (measure: (a: Generated, b: Generated) => number): number[] =>
-    results.map((result, k) => measure(plain.results[k]!, result));
-  const pictures = of((a, b) => psnr(a.pictures[0]!, b.pictures[0]!));
-  const latents = of((a, b) => signalToNoise(a.latents, b.latents));
-  const cells = [name, (flops / plain.flops).toFixed(2), decibels(mean(pictures))];
-  console.log(
-    `| ${[...cells, decibels(Math.min(...pictures)), decibels(mean(latents))].join(" | ")} |`,
-  );
+/** How a setting's pictures differ from the default ones, and what they took beside them. */
+function compare(one: Drawn, plain: Drawn) {
+  const pictures = ({ results }: Drawn): Picture[] => results.flatMap(({ pictures }) => pictures);
+  const [as, bs] = [pictures(plain), pictures(one)];
+  const each = (measure: (a: Picture, b: Picture) => number): number[] =>
+    as.map((a, k) => measure(a, bs[k]!));
+  const total = ({ turns }: Drawn, key: keyof typeof spent): number =>
+    turns.reduce((sum, turn) => sum + turn[key], 0);
+  const turns = one.turns.map(({ seconds }, k) => seconds / plain.turns[k]!.seconds);
+  return {
+    kind: one.kind,
+    flags: one.flags,
+    calls: total(one, "calls") / one.turns.length,
+    work: total(one, "flops") / total(plain, "flops"),
+    psnr: spread(each(psnr)),
+    ssim: spread(each(ssim)),
+    latents: spread(
+      one.results.map(({ latents }, k) => signalToNoise(plain.results[k]!.latents, latents)),
+    ),
+    time: values.time ? summarize(turns) : undefined,
+  };
 }
 
-const MEASURES: Readonly<Record<string, () => Promise<void>>> = {
-  async steps() {
-    for (const share of [0.4, 0.5, 0.6, 0.7, 0.85]) {
-      const fewer = Math.round(share * steps);
-      await row(`${fewer} steps`, { steps: fewer });
-    }
-  },
-  async guidance() {
-    const at = (share: number): number => Math.round(share * steps);
-    for (const [from, to] of [
-      [0, at(0.25)],
-      [0, at(0.5)],
-      [0, at(0.75)],
-      [at(0.25), steps],
-      [at(0.1), at(0.75)],
-    ] as const)
-      await row(`\`--guidance-steps ${from}:${to}\``, { guidanceSteps: { from, to } });
-  },
-  async cache() {
-    const branches = [0, 1, 2, 3].filter((branch) => branch < skipCount(model.unet));
-    for (const branch of branches) {
-      for (const every of [2, 3, 5]) {
-        for (const power of [1, 1.2, 1.5]) {
-          const flags = [
-            ...(branch > 0 ? [`--deep-cache-branch ${branch}`] : []),
-            ...(power > 1 ? [`--deep-cache-power ${power}`] : []),
-          ];
-          const name = [`--deep-cache ${every}`, ...flags].join(" ");
-          await row(`\`${name}\``, { deepCache: { every, branch, power } });
-        }
-      }
-    }
-  },
-  async merge() {
-    for (const mergeTokens of [2, 3, 4, 8]) {
-      try {
-        await row(`\`--merge-tokens ${mergeTokens}\``, { mergeTokens });
-      } catch (error) {
-        console.error((error as Error).message); // the picture is too small
-      }
-    }
-  },
-};
+type Row = ReturnType<typeof compare> & { readonly right?: Right | undefined };
 
-console.log(`${files.name}, ${prompts.length} pictures of ${side} x ${side}, ${steps} steps\n`);
-console.log("| setting | work | PSNR, mean | PSNR, worst | latents, SNR |");
-console.log("|---|---|---|---|---|");
-for (const name of values.only.split(",")) await MEASURES[name]!();
+/** Shares of pictures that show all that their prompts say, and of all things said that are shown. */
+interface Right {
+  readonly pictures: number;
+  readonly things: number;
+}
+
+/** Asks a judge what is in the pictures of each setting. */
+async function judged(drawn: readonly Drawn[]): Promise<readonly (Right | undefined)[]> {
+  if (values.judge === "none") return drawn.map(() => undefined);
+  await using engine = nodeEngine({ platform, device: "cpu", threads });
+  await using judge = await openJudge(await platform.openFolder(values.judge), engine);
+  const side = judge.config.sampleSize;
+  const sized = (picture: Picture): Picture =>
+    picture.width === side && picture.height === side
+      ? picture
+      : resize(picture, side, side, "lanczos");
+  const all: Right[] = [];
+  for (const { results } of drawn) {
+    const { answers } = await judge.judge(results.flatMap(({ pictures }) => pictures.map(sized)));
+    const checks = prompts.map(({ expected }, k) => checksOf(expected, answers[k]!));
+    const things = mean(checks.flat().map(({ right }) => Number(right)));
+    all.push({ pictures: accuracyOf(checks).all!, things });
+  }
+  return all;
+}
+
+const line = (cells: readonly string[]): void => console.log(`| ${cells.join(" | ")} |`);
+const head = (cells: readonly string[]): void => {
+  line(cells);
+  line(cells.map(() => "---"));
+};
+const fixed = (x: number, digits: number): string =>
+  Number.isFinite(x) ? x.toFixed(digits) : "equal";
+
+/** The table of pictures. */
+function tellPictures(rows: readonly Row[]): void {
+  const isJudged = rows.some(({ right }) => right !== undefined);
+  head([
+    ...["setting", "work", ...(values.time ? ["time"] : []), "PSNR, mean", "least", "SSIM"],
+    ...(isJudged ? ["said and shown", "all of a prompt"] : []),
+  ]);
+  for (const { flags, work, time, psnr, ssim, right } of rows) {
+    line([
+      ...[flags === PLAIN.flags ? flags : `\`${flags}\``, work.toFixed(2)],
+      ...(time ? [time.median.toFixed(2)] : []),
+      ...[fixed(psnr.mean, 1), fixed(psnr.least, 1), ssim.mean.toFixed(3)],
+      ...(right ? [percent(right.things), percent(right.pictures)] : []),
+    ]);
+  }
+  console.log();
+}
+
+const SIDES = [512, 1024, 2048];
+const STEPS = 20;
+
+/** Work at published shapes, as shares of the default's; undefined where a setting does not fit. */
+async function measureShapes() {
+  const flops = async (
+    pixels: number,
+    request: Setting["request"],
+    how: { readonly textApart?: boolean } = {},
+  ) => await pictureFlops(SD1_UNET, { side: pixels / 8, steps: STEPS }, request, how);
+  const plain = await Promise.all(SIDES.map((pixels) => flops(pixels, {})));
+  const over = async (flags: string, ...how: [Setting["request"], { textApart?: boolean }?]) => {
+    const all = await Promise.all(SIDES.map((pixels) => flops(pixels, ...how)));
+    return { flags, work: all.map((x, k) => x / plain[k]!) };
+  };
+  const { guidance, cache, merge, together } = settingsOf(STEPS);
+  const rows = [await over("text at each step", {}, { textApart: false })];
+  for (const { flags, request } of [...guidance, ...cache, ...merge, ...together])
+    rows.push(await over(flags, request));
+  return { sides: SIDES, steps: STEPS, flopsPerGuidedStep: plain.map((x) => x / STEPS), rows };
+}
+
+/** The table of published shapes. */
+function tellShapes({
+  sides,
+  flopsPerGuidedStep,
+  rows,
+}: Awaited<ReturnType<typeof measureShapes>>) {
+  head(["UNet of Stable Diffusion 1.5", ...sides.map((side) => `${side} x ${side}`)]);
+  line(["a guided step", ...flopsPerGuidedStep.map((x) => `${(x / 1e12).toPrecision(3)} TFLOP`)]);
+  for (const { flags, work } of rows) {
+    const name = flags.startsWith("--") ? `\`${flags}\`` : flags;
+    line([name, ...work.map((share) => share.toFixed(share > 0.99 ? 3 : 2))]);
+  }
+  console.log();
+}
+
+const report: Record<string, unknown> = { machine: thisMachine() };
+if (kinds.length > 0) {
+  const { drawn, about } = await drawAll();
+  const rights = await judged(drawn);
+  const rows: Row[] = drawn.map((one, k) => ({ ...compare(one, drawn[0]), right: rights[k] }));
+  tellPictures(rows);
+  Object.assign(report, about, { rows });
+}
+if (only.includes("shapes")) {
+  const shapes = await measureShapes();
+  tellShapes(shapes);
+  report.shapes = shapes;
+}
+await writeFile(values.out, `${JSON.stringify(report, null, 2)}\n`);
