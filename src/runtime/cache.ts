@@ -68,7 +68,10 @@ export interface CacheOptions {
   readonly limit: number;
   /** Versions of Tintype and the engine, and the processor: an entry made elsewhere never hits. */
   readonly fingerprint: string;
-  /** Programs whose weights total fewer bytes than this are not kept; 32 MiB by default. */
+  /**
+   * Programs whose weights total fewer bytes than this are not kept; 32 MiB by default. Those that are
+   * worked out count for more than those that are read.
+   */
   readonly minimum?: number;
   /** The clock, milliseconds since 1970. */
   readonly now: () => number;
@@ -76,6 +79,13 @@ export interface CacheOptions {
 
 /** Smaller programs are made as quickly as they are found. */
 const DEFAULT_MINIMUM = 32 << 20;
+
+/** How often a weight that is worked out could be read in the same time. */
+const WORKED_OUT = 8;
+
+/** What it takes to make a weight anew, in bytes that could be read meanwhile. */
+const effort = ({ length, source }: StoredTensor): number =>
+  source.derived ? WORKED_OUT * length : length;
 
 /** Files that no entry names are left alone for this long: another process may be writing them. */
 const ORPHAN_AGE = 60 * 60 * 1000;
@@ -94,7 +104,7 @@ export function programCache(options: CacheOptions): ProgramCache {
   const folder = folderOf(platform.cacheDir);
   return {
     async load(client, subject) {
-      if (subject.weights.reduce((n, w) => n + w.length, 0) < minimum) {
+      if (subject.weights.reduce((n, w) => n + effort(w), 0) < minimum) {
         return await loadSession(client, await subject.complete());
       }
       if (subject.once) return await loadOnce(client, subject);

@@ -468,3 +468,24 @@ test("small programs are not kept", async () => {
   expect((await visit(cache, weights, { minimum: size + 1 })).load).toBe("direct");
   expect((await visit(cache, weights, { minimum: size })).load).toBe("filled");
 });
+
+test("programs of weights that are worked out are kept while they are smaller", async () => {
+  await using folder = await scratch();
+  const [cache, path] = [join(folder.path, "cache"), join(folder.path, "w")];
+  await writeWeights(path, graph);
+  const { size } = await stat(path);
+  const read = await openWeights(path, graph);
+  const workedOut = new Map(
+    [...read].map(([name, weight]) => {
+      const { name: title, size, read } = weight.source;
+      const derived = { from: [weight.source], how: "as it is" };
+      return [name, { ...weight, source: { name: title, size, read, derived } }];
+    }),
+  );
+  await using on = watchedEngine(cache, { minimum: size + 1 });
+  for (const weights of [read, workedOut, workedOut]) {
+    await using program = await on.load(graph, weights, { label: "network" });
+    await program.run({ x: X });
+  }
+  expect(on.loads).toEqual(["direct", "filled", "mapped"]);
+});
