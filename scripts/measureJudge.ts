@@ -1,10 +1,11 @@
 /**
- * Says how often a judge is right about fresh painted pictures, and writes it beside the judge.
+ * Says how often a judge is right about fresh painted pictures, and writes it to a file if one is named:
+ * what ships beside the judge is of 5,000.
  *
- *     npx tsx scripts/measureJudge.ts [models/postcards-judge] [--pictures 5000]
+ *     npx tsx scripts/measureJudge.ts [models/postcards-judge] [--pictures 5000] [--out accuracy.json]
  */
 import { writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { accuracyOf, type Check } from "../src/evaluation/checks.js";
 import { freshChecks } from "../src/evaluation/fresh.js";
@@ -18,7 +19,7 @@ import { nodeEngine } from "../src/runtime/node/engine.js";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { pictures: { type: "string", default: "5000" } },
+  options: { pictures: { type: "string", default: "5000" }, out: { type: "string" } },
 });
 const folder = resolve(positionals[0] ?? defaultJudge());
 const total = Number(values.pictures);
@@ -43,4 +44,4 @@ console.log("\nmost frequent mistakes");
 for (const [what, n] of [...wrong].sort((a, b) => b[1] - a[1]).slice(0, 12))
   console.log(`${n}  ${what}`);
 const json = JSON.stringify({ pictures: total, accuracy }, null, 2);
-writeFileSync(join(folder, "accuracy.json"), `${json}\n`);
+if (values.out !== undefined) writeFileSync(resolve(values.out), `${json}\n`);

@@ -49,8 +49,11 @@ export function checkGroups(who: string, channels: readonly number[], groups: nu
   if (odd === undefined) return;
   throw new TintypeError(
     "mismatch",
-    `${who}: ${odd} channels do not divide into ${groups} groups. ` +
-      "Pass --config with the diffusers folder of this model, which states its norm_num_groups.",
+    `${who}: ${odd} channels do not divide into ${groups} groups.`,
+    {
+      advice:
+        "Pass --config with the diffusers folder of this model, which states its norm_num_groups.",
+    },
   );
 }
 

@@ -140,9 +140,8 @@ export function runnableFamily(tensors: StoredTensors, file: string): ModelFamil
         `${first.length > 0 ? `, the first ${first.join(", ")}` : ""}.`,
     );
   }
-  const advice = ADVICE[family] ?? "It runs Stable Diffusion 1.x and 2.x.";
-  throw new TintypeError(
-    "unsupported",
-    `${file} holds ${title} (key "${evidence}"), which this version does not run. ${advice}`,
-  );
+  const problem = `${file} holds ${title} (key "${evidence}"), which this version does not run.`;
+  const advice = ADVICE[family];
+  if (advice !== undefined) throw new TintypeError("unsupported", problem, { advice });
+  throw new TintypeError("unsupported", `${problem} It runs Stable Diffusion 1.x and 2.x.`);
 }

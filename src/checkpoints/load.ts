@@ -243,7 +243,9 @@ async function loadFile(source: ByteSource, options: LoadOptions): Promise<Model
     ? await loadVae(options.vae, base?.vae ?? inside?.config, options.variant)
     : inside;
   if (vae === undefined) {
-    throw new TintypeError("mismatch", `${name}: holds no VAE. Pass one with --vae.`);
+    throw new TintypeError("mismatch", `${name}: holds no VAE.`, {
+      advice: "Pass one with --vae.",
+    });
   }
   checkFit(name, unet.config, vae.config, text.config);
   const yaml = options.yaml && (await readText(options.yaml));

@@ -184,7 +184,7 @@ export function headsOf64(who: string, width: number): number {
   if (width % 64 === 0) return width / 64;
   throw new TintypeError(
     "mismatch",
-    `${who}: attention of width ${width}: expected a multiple of 64, the published width of a head. ` +
-      "Pass --config with the diffusers folder of this model, which states its heads.",
+    `${who}: attention of width ${width}: expected a multiple of 64, the published width of a head.`,
+    { advice: "Pass --config with the diffusers folder of this model, which states its heads." },
   );
 }

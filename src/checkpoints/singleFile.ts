@@ -35,8 +35,8 @@ function headRule(family: ModelFamily, who: string, config: UNetConfig | undefin
     if (channels % 8 === 0) return 8;
     throw new TintypeError(
       "mismatch",
-      `${who}: ${channels} channels do not divide into the 8 heads of Stable Diffusion 1. ` +
-        "Pass --config with the diffusers folder of this model, which states its heads.",
+      `${who}: ${channels} channels do not divide into the 8 heads of Stable Diffusion 1.`,
+      { advice: "Pass --config with the diffusers folder of this model, which states its heads." },
     );
   };
 }

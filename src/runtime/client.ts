@@ -42,11 +42,10 @@ export function connect(worker: WorkerHandle): Client {
   });
   worker.keepAlive?.(false);
   worker.onDeath((cause) => {
-    death ??= new TintypeError(
-      "device",
-      `The engine's worker died (${cause.message}). If memory ran out, try a smaller picture or batch, or --low-memory.`,
-      { cause },
-    );
+    death ??= new TintypeError("device", `The engine's worker died (${cause.message}).`, {
+      cause,
+      advice: "If memory ran out, try a smaller picture or batch, or --low-memory.",
+    });
     for (const { reject } of waiting.values()) reject(death);
     waiting.clear();
     idle();

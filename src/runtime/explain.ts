@@ -16,8 +16,8 @@ export async function explained<T>(
     if (/alloc|out of memory|bad_alloc/i.test(reason)) {
       throw new TintypeError(
         "out-of-memory",
-        `${label}: memory ran out on ${device} (${reason}). ${ifMemoryEnds}`,
-        { cause },
+        `${label}: memory ran out on ${device} (${reason}).`,
+        { cause, advice: ifMemoryEnds },
       );
     }
     throw new TintypeError("device", `${label}: ${device} refused (${reason}).`, { cause });

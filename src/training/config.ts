@@ -93,35 +93,51 @@ export function scheduleOf(config: LearningRateConfig, steps: number): ScheduleS
 
 const share = real(0, 1);
 const decay = (by: number) => v.optional(real(0), by);
-const betas = (first: number, second: number) =>
-  v.optional(v.strictTuple([share, share]), [first, second]);
-const epsilon = v.optional(real(0, 1, { above: true }), 1e-8);
+const betas = (by: readonly [number, number]) => v.optional(v.strictTuple([share, share]), [...by]);
+const epsilon = (by: number) => v.optional(real(0, 1, { above: true }), by);
 
-/** `optimizer`: AdamW where nothing is said. */
-export const optimizerSchema: ConfigSchema<OptimizerSpec> = v.optional(
-  v.variant("kind", [
+type Kind = OptimizerSpec["kind"];
+type Betas = readonly [number, number];
+
+/**
+ * `optimizer`: of the kind that `own` is where none is named, and as `own` in what is left out; keys of
+ * other kinds have PyTorch's defaults.
+ */
+export function optimizerSchema(
+  own: OptimizerSpec = { kind: "adamw" },
+): ConfigSchema<OptimizerSpec> {
+  const kind = <const K extends Kind>(name: K) =>
+    own.kind === name ? v.optional(v.literal(name), name) : v.literal(name);
+  const defaults = <D extends object>(name: Kind, torch: D): D =>
+    own.kind === name ? { ...torch, ...own } : torch;
+  const adam = <const K extends "adamw" | "adam">(name: K, weightDecay: number) => {
+    const by = defaults(name, { betas: [0.9, 0.999] as Betas, epsilon: 1e-8, weightDecay });
+    return v.strictObject({
+      kind: kind(name),
+      betas: betas(by.betas),
+      epsilon: epsilon(by.epsilon),
+      weightDecay: decay(by.weightDecay),
+    });
+  };
+  const sgd = defaults("sgd", { momentum: 0, nesterov: false, weightDecay: 0 });
+  const lion = defaults("lion", { betas: [0.9, 0.99] as Betas, weightDecay: 0 });
+  const options = [
+    adam("adamw", 0.01),
+    adam("adam", 0),
     v.strictObject({
-      kind: v.optional(v.literal("adamw"), "adamw"),
-      betas: betas(0.9, 0.999),
-      epsilon,
-      weightDecay: decay(0.01),
+      kind: kind("sgd"),
+      momentum: v.optional(share, sgd.momentum),
+      nesterov: v.optional(v.boolean(), sgd.nesterov),
+      weightDecay: decay(sgd.weightDecay),
     }),
     v.strictObject({
-      kind: v.literal("adam"),
-      betas: betas(0.9, 0.999),
-      epsilon,
-      weightDecay: decay(0),
+      kind: kind("lion"),
+      betas: betas(lion.betas),
+      weightDecay: decay(lion.weightDecay),
     }),
-    v.strictObject({
-      kind: v.literal("sgd"),
-      momentum: v.optional(share, 0),
-      nesterov: v.optional(v.boolean(), false),
-      weightDecay: decay(0),
-    }),
-    v.strictObject({ kind: v.literal("lion"), betas: betas(0.9, 0.99), weightDecay: decay(0) }),
-  ]),
-  {},
-);
+  ] as const;
+  return v.optional(v.variant("kind", options), { kind: own.kind });
+}
 
 /** `ema`: the average that samples and the product are made with; null: none. */
 export function emaSchema(ema: Required<EmaSpec> | null): ConfigSchema<Required<EmaSpec> | null> {
@@ -175,8 +191,8 @@ export const runEntries: { readonly [K in keyof Required<RunConfig>]: ConfigSche
   };
 
 /**
- * Keys, by their path, that may differ when a run is resumed: they say how long the run goes on and
- * what it writes, not what it computes at a step.
+ * Keys, by their path, that may differ when a run is resumed: they say how long the run goes on, what it
+ * writes and what it takes, not what it computes at a step, but for rounding.
  */
 export const CHANGEABLE: readonly string[] = [
   "steps",
@@ -184,6 +200,7 @@ export const CHANGEABLE: readonly string[] = [
   "samples",
   "sampling",
   "explode",
+  "recompute",
   "threads",
   "spinning",
   "dtype",

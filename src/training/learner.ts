@@ -13,8 +13,6 @@ import type { Weights } from "./weights.js";
  * How parameters learn, which the trainers have in common: a store of them, gradients, updates.
  */
 
-export { scalar } from "./programs.js";
-
 /** Parameters to train, from their declarations and where they start. `rate` is times the learning rate. */
 export function parameterSpecs(
   declared: Iterable<ParamDeclaration>,

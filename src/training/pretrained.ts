@@ -12,12 +12,9 @@ import type { Weights } from "./weights.js";
  * What settings name by a file, a folder, or a Hugging Face id, as `generate` takes them.
  */
 
-/** Advice at a message's end to set an option of `generate`, which trainings lack or mean otherwise. */
-const OPTION = / Pass [^.]*--[a-z][^.]*\.$/;
-
 /**
- * Opens what the settings name at `key`, with errors that say so. Where `generate` would advise an
- * option, they advise to name `instead`.
+ * Opens what the settings name at `key`, with errors that say so. Where these advise an option of
+ * `generate`, which trainings lack or mean otherwise, they advise to name `instead`.
  */
 export async function named<T>(
   key: string,
@@ -28,8 +25,8 @@ export async function named<T>(
     return await open();
   } catch (cause) {
     if (!(cause instanceof TintypeError) || cause.code === "aborted") throw cause;
-    const message = cause.message.replace(OPTION, ` Name ${instead} in "${key}".`);
-    throw new TintypeError(cause.code, `${key}: ${message}`, { cause });
+    const advice = cause.advice === undefined ? {} : { advice: `Name ${instead} in "${key}".` };
+    throw new TintypeError(cause.code, `${key}: ${cause.problem}`, { cause, ...advice });
   }
 }
 

@@ -60,6 +60,12 @@ test("a run that resumes keeps to what was decided, whatever memory is free then
   await resumed.restore(short.save());
   expect(peakOf(resumed)).toBe(least);
 
+  const asked = gradientPlan(true, () => undefined);
+  peakOf(asked);
+  const left = gradientPlan("auto", () => undefined);
+  await left.restore(asked.save());
+  expect(peakOf(left)).toBe(least);
+
   const plenty = gradientPlan("auto", () => undefined);
   const all = peakOf(plenty);
   expect(plenty.save()).toEqual({});

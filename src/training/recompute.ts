@@ -78,9 +78,7 @@ export function gradientPlan(
       return at(loss, names, level);
     },
     save: () =>
-      recompute === "auto" && level !== undefined && level > 0
-        ? { [FILE]: new Map([["level", full([], level)]]) }
-        : {},
+      level !== undefined && level > 0 ? { [FILE]: new Map([["level", full([], level)]]) } : {},
     async restore(state) {
       if (recompute !== "auto") return;
       const saved = state[FILE];

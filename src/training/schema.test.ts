@@ -1,6 +1,8 @@
 import * as v from "valibot";
 import { expect, test } from "vitest";
 import { TintypeError } from "../util/errors.js";
+import { autoencoderSchema } from "./autoencoder/config.js";
+import { clipTrainingSchema } from "./clip/config.js";
 import {
   accumulateSchema,
   batchSizeSchema,
@@ -19,7 +21,7 @@ const schema = v.strictObject({
   batchSize: batchSizeSchema(8),
   accumulate: accumulateSchema,
   learningRate: learningRateSchema(1e-4),
-  optimizer: optimizerSchema,
+  optimizer: optimizerSchema(),
   clip: clipSchema(1),
   ema: emaSchema(null),
 });
@@ -87,6 +89,47 @@ test("each optimizer has its own settings", () => {
     nesterov: false,
     weightDecay: 0,
   });
+});
+
+test("an optimizer that says little keeps the rest of its training's own", () => {
+  const own = { kind: "adamw", betas: [0.9, 0.98], epsilon: 1e-6, weightDecay: 0.2 } as const;
+  const training = v.strictObject({ optimizer: optimizerSchema(own) });
+  const optimizer = (json: object): unknown => parseConfig(training, json, "x").optimizer;
+  expect(optimizer({})).toEqual(own);
+  expect(optimizer({ optimizer: {} })).toEqual(own);
+  expect(optimizer({ optimizer: { weightDecay: 0.1 } })).toEqual({ ...own, weightDecay: 0.1 });
+  expect(optimizer({ optimizer: { kind: "adamw", epsilon: 1e-8 } })).toEqual({
+    ...own,
+    epsilon: 1e-8,
+  });
+  const others = { kind: "adam", betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0 };
+  expect(optimizer({ optimizer: { kind: "adam" } })).toEqual(others);
+  expect(optimizer({ optimizer: { kind: "lion" } })).toEqual({
+    kind: "lion",
+    betas: [0.9, 0.99],
+    weightDecay: 0,
+  });
+  const written = resolveConfig(training, { optimizer: { weightDecay: 0 } }, "x");
+  expect(written.json).toEqual({ optimizer: { ...own, weightDecay: 0 } });
+});
+
+test("each training's optimizer is its own, whatever else is said of it", () => {
+  const data = { kind: "postcards" };
+  const clip = { steps: 1, data, model: { tokenizer: "postcards" } };
+  const halved = { optimizer: { weightDecay: 0.1 } };
+  expect(parseConfig(clipTrainingSchema, { ...clip, ...halved }, "clip").optimizer).toEqual({
+    kind: "adamw",
+    betas: [0.9, 0.98],
+    epsilon: 1e-6,
+    weightDecay: 0.1,
+  });
+  const adversarial = { start: 0, optimizer: { betas: [0.5, 0.99] } };
+  const both = parseConfig(autoencoderSchema, { steps: 1, data, adversarial }, "autoencoder");
+  expect(both.adversarial!.optimizer).toMatchObject({ kind: "adam", betas: [0.5, 0.99] });
+  const early = { start: 0, optimizer: { epsilon: 1e-6 } };
+  const other = parseConfig(autoencoderSchema, { steps: 1, data, adversarial: early }, "x");
+  expect(other.adversarial!.optimizer).toMatchObject({ betas: [0.5, 0.9], epsilon: 1e-6 });
+  expect(both.optimizer).toMatchObject({ kind: "adamw", betas: [0.9, 0.999] });
 });
 
 test.each<[string, unknown, string]>([

@@ -6,6 +6,7 @@ import { checkpointState } from "./run/checkpoint.js";
 import { exportModel } from "./run/export.js";
 import { createRun, type RunFolder, reopenRun } from "./run/folder.js";
 import { beginLoop, type TrainStep } from "./run/loop.js";
+import { withMemoryAdvice } from "./run/memoryAdvice.js";
 import { openRecord } from "./run/record.js";
 import type { Task, TaskContext, TaskKind } from "./task.js";
 
@@ -143,6 +144,6 @@ async function openOrDiscard<C extends RunConfig>(
     return await openTask(kind, run, context);
   } catch (error) {
     await run.discard();
-    throw error;
+    throw withMemoryAdvice(error, run.config);
   }
 }

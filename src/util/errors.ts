@@ -12,17 +12,30 @@ export type ErrorCode =
   | "io" // a disk that is full, a path that cannot be written
   | "aborted"; // stopped by the caller
 
+/** What may be said of an error besides its message. */
+export interface ErrorDetails {
+  readonly cause?: unknown;
+  /** What to do in a sentence, where it depends on who is asked: an option of a command. */
+  readonly advice?: string;
+}
+
 /**
  * An error that a user can act on: who, what was expected, what was got, and what to do.
  * The message is one or two plain sentences; anything else that is thrown is a bug in Tintype.
  */
 export class TintypeError extends Error {
   readonly code: ErrorCode;
+  /** The message without `advice`, for who knows better what to do. */
+  readonly problem: string;
+  /** The end of the message, where it may be replaced. */
+  readonly advice: string | undefined;
 
-  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options);
+  constructor(code: ErrorCode, problem: string, details: ErrorDetails = {}) {
+    super(details.advice === undefined ? problem : `${problem} ${details.advice}`, details);
     this.name = "TintypeError";
     this.code = code;
+    this.problem = problem;
+    this.advice = details.advice;
   }
 }
 

@@ -228,4 +228,31 @@ describe("gradients in float32 stay sane far out", () => {
     const [want] = evaluate([dx!], { inputs: { x: fed }, params: () => expect.unreachable() });
     for (const [i, slope] of want!.data.entries()) expect(got[i]).toBeCloseTo(slope, 5);
   });
+
+  // As training computes them: in a plain order of memory, and in blocks of channels after a convolution.
+  test.each([
+    ["silu", silu],
+    ["quickGelu", quickGelu],
+  ])("%s in training", async (name, f) => {
+    const shape = [1, 32, 1, 4];
+    const data = Float32Array.from({ length: 128 }, (_, i) => {
+      const sign = i % 2 === 0 ? 1 : -1;
+      return sign * (2 ** (i / 3.7) - 1);
+    });
+    const identity = Float32Array.from({ length: 1024 }, (_, i) => (i % 33 === 0 ? 1 : 0));
+    const slopeOf = (x: Value): Value => grad(op.reshape(op.sum(f(x), [0, 1, 2, 3]), []), [x])[0]!;
+    const x = op.input("x", shape);
+    const convolved = op.conv2d(x, op.constant([32, 32, 1, 1], identity), undefined);
+    const outputs = { plain: slopeOf(x), blocked: slopeOf(convolved) };
+    const options = { label: name, stores: [] };
+    await using program = await engine.training.program(outputs, options);
+    const got = await program.run({ x: tensor(shape, data) });
+    const inputs = { x: { shape, data: Float64Array.from(data) } };
+    const [want] = evaluate([outputs.plain], { inputs, params: () => expect.unreachable() });
+    expect(Math.max(...data)).toBeGreaterThan(1e10);
+    for (const [i, slope] of want!.data.entries()) {
+      expect(got.plain!.data[i]).toBeCloseTo(slope, 5);
+      expect(got.blocked!.data[i]).toBeCloseTo(slope, 5);
+    }
+  });
 });

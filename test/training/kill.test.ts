@@ -11,6 +11,9 @@ afterAll(() => rmSync(space, { recursive: true, force: true }));
 
 const thorough = process.env.TINTYPE_TEST === "full";
 
+/** Runs that are killed and begun again, on a machine that may have other work. */
+const PATIENCE = thorough ? 3_600_000 : 600_000;
+
 /** Trains until it is through, killed at `kills` random moments; returns how often it really was. */
 async function trainKilled(
   kills: number,
@@ -42,7 +45,7 @@ describe("a run that is killed", () => {
     return runProcess("test/training/child.ts", [run, how, JSON.stringify(config)], fate);
   };
 
-  test("ends as if nothing had happened, bit for bit", async () => {
+  test("ends as if nothing had happened, bit for bit", { timeout: PATIENCE }, async () => {
     const whole = join(space, "whole");
     expect(await fitted(whole)).toMatchObject({ code: 0, err: "" });
     const run = join(space, "killed");
@@ -55,7 +58,9 @@ describe("a run that is killed", () => {
 describe("a disk that fills up", () => {
   const config = { steps: 20, size: 20_000, checkpoints: { every: 5 }, samples: { every: 0 } };
 
-  test("stops the run with an error, and loses nothing that was saved", async () => {
+  test("stops the run with an error, and loses nothing that was saved", {
+    timeout: PATIENCE,
+  }, async () => {
     const fitted = (run: string, how: "new" | "resume", fate?: Fate): Promise<Ended> =>
       runProcess("test/training/child.ts", [run, how, JSON.stringify(config)], fate);
     const [whole, run] = [join(space, "roomy"), join(space, "tight")];
@@ -80,7 +85,9 @@ describe.skipIf(!thorough).each(Object.keys(TINY) as TinyKind[])("a training of 
     return runProcess("cli/main.ts", ["train", kind, ...how], fate);
   };
 
-  test("that is killed ends as if nothing had happened, bit for bit", async () => {
+  test("that is killed ends as if nothing had happened, bit for bit", {
+    timeout: PATIENCE,
+  }, async () => {
     const whole = join(space, `${kind}-whole`);
     const first = await training(whole);
     expect(first.code, first.err).toBe(0);
@@ -107,7 +114,7 @@ describe("Ctrl-C", () => {
       onError,
     });
 
-  test("finishes the step and saves it", async () => {
+  test("finishes the step and saves it", { timeout: PATIENCE }, async () => {
     const run = join(space, "interrupted");
     let sent = false;
     const { code, err } = await training(run, (text, child) => {

@@ -14,8 +14,9 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { nodePlatform } from "../../src/platform/node/platform.js";
+import { withMemoryAdvice } from "../../src/training/run/memoryAdvice.js";
 import { exportRun, type TrainStep, train } from "../../src/training/train.js";
-import { check, TintypeError } from "../../src/util/errors.js";
+import { TintypeError } from "../../src/util/errors.js";
 import { dyingPlatform, fullPlatform } from "./faults.js";
 import { FIT, fitOptions } from "./fit.js";
 import { metricsOf, outcome } from "./outcome.js";
@@ -257,16 +258,31 @@ describe("a training that fails", () => {
     const told: string[] = [];
     const notice = (message: string) => void told.push(message);
     await stepsOf(train(gaps, SMALL, fitOptions(freshRun(), { notice })));
-    expect(told).toEqual(["left out a.png: cannot be read", "left out b: no picture"]);
+    expect(told).toEqual([
+      "left out a.png: cannot be read",
+      "left out b: no picture",
+      "2 examples were left out in all",
+    ]);
+    for (let i = 0; i < 20; i++) skipped.set(`${i}.png`, "torn");
+    told.length = 0;
+    await stepsOf(train(gaps, SMALL, fitOptions(freshRun(), { notice })));
+    expect(told).toHaveLength(12);
+    expect(told.slice(-2)).toEqual([
+      "more examples are left out; the end tells how many",
+      "22 examples were left out in all",
+    ]);
   });
 
   /** FIT, whose step of this number, counted from 1, finds no memory. */
-  const failing = (at: number): typeof FIT => ({
+  const failing = (
+    at: number,
+    error = new TintypeError("out-of-memory", "fit: memory ran out on cpu."),
+  ): typeof FIT => ({
     ...FIT,
     async open(config, context) {
       const task = await FIT.open(config, context);
       const step: typeof task.step = async (n) => {
-        check(n + 1 !== at, "out-of-memory", "fit: memory ran out on cpu.");
+        if (n + 1 === at) throw error;
         return await own(n);
       };
       const own = task.step.bind(task);
@@ -293,6 +309,46 @@ describe("a training that fails", () => {
       `fit: memory ran out on cpu. The training stopped after step ${at - 1}. ${left(run)}`,
     );
     expect(await trained(run, SMALL, { resume: true })).toHaveLength(at === 2 ? 8 : 5);
+  });
+
+  const generateAdvice = { advice: "Try --low-memory or a smaller picture." };
+
+  test.each([
+    [
+      new TintypeError("out-of-memory", "UNet: memory ran out on cpu.", generateAdvice),
+      'UNet: memory ran out on cpu. Close other programs, or set a smaller "batchSize".',
+    ],
+    [
+      new TintypeError("device", "The engine's worker died (137).", generateAdvice),
+      'The engine\'s worker died (137). If memory ran out, close other programs, or set a smaller "batchSize".',
+    ],
+  ])("for want of memory gives advice that a training can follow: %s", async (error, message) => {
+    const run = freshRun();
+    const met = await refusal(stepsOf(train(failing(2, error), SMALL, fitOptions(run))));
+    expect(met.message).toBe(
+      `${message} The training stopped after step 1. There is no checkpoint yet; --resume ${run} ` +
+        "begins again from its settings.",
+    );
+    const closed = freshRun();
+    const unopened = { ...FIT, open: () => Promise.reject(error) };
+    const refused = await refusal(stepsOf(train(unopened, SMALL, fitOptions(closed))));
+    expect(refused).toMatchObject({ code: error.code, message });
+    expect(existsSync(closed)).toBe(false);
+  });
+
+  test("is advised of the settings that it has", () => {
+    const error = new TintypeError("out-of-memory", "Full.", generateAdvice);
+    const adviceFor = (config: object): unknown =>
+      (withMemoryAdvice(error, config as never) as TintypeError).advice;
+    expect(adviceFor({ recompute: "auto", accumulate: 1 })).toBe(
+      'Close other programs, or set "recompute" true (a resumed run may, too), or a smaller ' +
+        '"batchSize" (and a larger "accumulate").',
+    );
+    expect(adviceFor({ recompute: true })).toBe(
+      'Close other programs, or set a smaller "batchSize".',
+    );
+    const other = new TintypeError("bad-file", "Torn.", generateAdvice);
+    expect(withMemoryAdvice(other, SMALL as never)).toBe(other);
   });
 });
 

@@ -45,9 +45,12 @@ export const TINY: Readonly<Record<TinyKind, object>> = {
   diffusion: {
     data: { kind: "postcards", crop: 64 },
     batchSize: 2,
+    accumulate: 2,
     steps: 8,
     from: MICRO,
     text: { train: true },
+    logitNormal: {},
+    ema: { decay: 0.9 },
     checkpoints: { every: 2 },
     samples: { every: 5, prompts: ["a red house"] },
     sampling: { steps: 2 },

@@ -44,7 +44,7 @@ export const judgeSchema: ConfigSchema<JudgeTrainingConfig> = v.strictObject({
     }),
     {},
   ),
-  optimizer: optimizerSchema,
+  optimizer: optimizerSchema(),
   learningRate: learningRateSchema(2e-3),
   clip: clipSchema(5),
   ema: emaSchema({ decay: 0.998, warmup: true }),

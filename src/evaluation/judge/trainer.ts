@@ -8,10 +8,10 @@ import type { Tensor } from "../../tensor/tensor.js";
 import {
   gradientsOf,
   parameterSpecs,
-  scalar,
   scheduledUpdate,
   storeOptions,
 } from "../../training/learner.js";
+import { scalar } from "../../training/programs.js";
 import { type Savable, savable } from "../../training/savable.js";
 import type { Metrics } from "../../training/task.js";
 import { initialWeights } from "../../training/weights.js";

@@ -187,7 +187,7 @@ export function groupNormWeightGrad(
 
 /**
  * dy s (1 + k (x - y)) with s = sigmoid(k x): the gradient of y = x s. All in one order of memory;
- * `plusOne` adds 1 to k x.
+ * `plusOne` adds 1 last, so that it is not lost beside a large x.
  */
 export function sigmoidUnitGrad(
   b: Builder,
@@ -198,6 +198,6 @@ export function sigmoidUnitGrad(
   const factor = b.floats([], [k]);
   const times = (v: string): string => (k === 1 ? v : b.node("Mul", [v, factor]));
   const scaled = times(x);
-  const slope = b.node("Sub", [plusOne(scaled), times(y)]);
+  const slope = plusOne(b.node("Sub", [scaled, times(y)]));
   return b.node("Mul", [b.node("Mul", [slope, b.node("Sigmoid", [scaled])]), dy]);
 }

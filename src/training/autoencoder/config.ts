@@ -85,7 +85,7 @@ const adversarial = v.strictObject({
   weight: v.optional(real(0), 0.5),
   channels: v.optional(whole(1, 1024), 64),
   layers: v.optional(whole(1, 6), 3),
-  optimizer: v.optional(optimizerSchema, { kind: "adam", betas: [0.5, 0.9] }),
+  optimizer: optimizerSchema({ kind: "adam", betas: [0.5, 0.9] }),
   learningRate: learningRateSchema(1e-4),
 });
 
@@ -116,7 +116,7 @@ export const autoencoderSchema: ConfigSchema<AutoencoderConfig> = v.strictObject
     {},
   ),
   adversarial: v.optional(adversarial),
-  optimizer: optimizerSchema,
+  optimizer: optimizerSchema(),
   learningRate: learningRateSchema(2e-4),
   clip: clipSchema(1),
   ema: emaSchema(null),

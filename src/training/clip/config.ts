@@ -51,7 +51,7 @@ export const clipTrainingSchema: ConfigSchema<ClipTrainingConfig> = v.strictObje
     projectionDim: v.optional(whole(1, 65_536), 768),
     tokenizer: text('a folder with "tokenizer" in it, or "postcards"'),
   }),
-  optimizer: v.optional(optimizerSchema, {
+  optimizer: optimizerSchema({
     kind: "adamw",
     betas: [0.9, 0.98],
     epsilon: 1e-6,

@@ -143,7 +143,7 @@ export const diffusionSchema: ConfigSchema<DiffusionConfig> = v.strictObject({
     null,
   ),
   offsetNoise: v.optional(real(0), 0),
-  optimizer: optimizerSchema,
+  optimizer: optimizerSchema(),
   learningRate: learningRateSchema(1e-4),
   clip: clipSchema(1),
   ema: emaSchema({ decay: 0.9999, warmup: true }),

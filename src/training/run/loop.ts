@@ -6,6 +6,7 @@ import type { Metrics, Task } from "../task.js";
 import { exportModel } from "./export.js";
 import type { RunFolder } from "./folder.js";
 import { type LossGuard, lossGuard } from "./guard.js";
+import { withMemoryAdvice } from "./memoryAdvice.js";
 import type { RunRecord } from "./record.js";
 import { type Saver, saver } from "./saver.js";
 
@@ -83,6 +84,7 @@ export function beginLoop(options: LoopOptions): Loop {
       await saveNow();
       await save.settle();
       if (step > 0) await record.plot("at once");
+      tellCount(task, notice);
       if (step >= steps) await exportModel(task, path, platform.files);
       else if (step > 0) notice(`Step ${step} is saved. Go on with --resume ${path}`);
     },
@@ -119,10 +121,16 @@ function tellSkipped(task: Task, notice: (message: string) => void): () => void 
     for (const [name, why] of task.skipped) {
       if (told.has(name)) continue;
       told.add(name);
-      if (told.size > most) return notice("more examples are left out; they are counted");
+      if (told.size > most) return notice("more examples are left out; the end tells how many");
       notice(`left out ${why.includes(name) ? why : `${name}: ${why}`}`);
     }
   };
+}
+
+/** Tells at the end how many examples were left out in all. */
+function tellCount({ skipped }: Task, notice: (message: string) => void): void {
+  if (skipped.size === 0) return;
+  notice(`${skipped.size} ${skipped.size === 1 ? "example was" : "examples were"} left out in all`);
 }
 
 const NAMES_SHOWN = 16;
@@ -135,7 +143,8 @@ function requireGood(guard: LossGuard, metrics: Metrics, step: number, task: Tas
 }
 
 /** Adds what a user needs to go on. */
-function explainedStop(error: unknown, { kind, run }: LoopOptions, step: number, save: Saver) {
+function explainedStop(reason: unknown, { kind, run }: LoopOptions, step: number, save: Saver) {
+  const error = withMemoryAdvice(reason, run.config);
   if (!(error instanceof TintypeError) || error.code === "aborted") return error;
   const { code, message } = error;
   const cause = { cause: error };
