@@ -53,6 +53,12 @@ export function planJob(prompt: string, options: GenerateOptions): Job {
     "bad-argument",
     "--vae-tiling off: there are no tiles then, so leave out --vae-tile and --vae-overlap.",
   );
+  const { deepCache, deepCacheBranch, deepCachePower } = options;
+  check(
+    deepCache > 1 || (deepCacheBranch === 0 && deepCachePower === 1),
+    "bad-argument",
+    "--deep-cache-branch and --deep-cache-power need --deep-cache N: for how many steps to reuse features.",
+  );
   namedBy("--sampler", options.sampler, resolveSampler);
   namedBy("--schedule", options.schedule, resolveSchedule);
   const first = options.seed ?? BigInt(crypto.getRandomValues(new Uint32Array(1))[0]!);

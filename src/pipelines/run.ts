@@ -12,7 +12,7 @@ import { latentsToRgb } from "../image/preview.js";
 import { concatBatch, concatChannels, sliceBatch } from "../tensor/elementwise.js";
 import type { NoiseSource } from "../tensor/random.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { throwIfAborted } from "../util/errors.js";
+import { check, throwIfAborted } from "../util/errors.js";
 import { decode, type Passage } from "./decode.js";
 import type { DiffusionModel } from "./model.js";
 import type { Part } from "./parts.js";
@@ -107,6 +107,7 @@ export async function* sample(
   const { settings, plan, noise, x, afterStep } = start;
   const { signal } = request;
   throwIfAborted(signal);
+  requireGuidedSteps(request, plan);
   const callMs: number[] = [];
   const network = conditionedNetwork(stepping(model, start), conditioning, start.beside, callMs);
   const guided = classifierFreeGuidance(network, {
@@ -140,6 +141,19 @@ export async function* sample(
   const { truncated, textMs } = conditioning;
   const timings = { textMs, callMs, decodeMs };
   return { pictures, latents, settings, plan, tiles, truncated, timings };
+}
+
+/** A range of steps that none of the run's is in is a mistake. */
+function requireGuidedSteps(
+  { guidanceSteps }: GenerationRequest,
+  { count }: Pick<SamplingPlan, "count">,
+): void {
+  const from = guidanceSteps?.from ?? 0;
+  check(
+    !(from >= count),
+    "bad-argument",
+    `guidance steps: expected to begin before step ${count}, where this run ends, got ${from}.`,
+  );
 }
 
 /** The UNet at a level, told what text to look at. */

@@ -87,6 +87,15 @@ describe("what the options may not be", () => {
     expect(err).toMatch(message);
   });
 
+  test.each([
+    ["--deep-cache-branch", "2"],
+    ["--deep-cache-power", "1.5"],
+  ])("%s %s without --deep-cache", async (option, value) => {
+    const { code, err } = await tintype(...LINE, ...MODEL, option, value);
+    expect(code).toBe(2);
+    expect(err).toMatch(/--deep-cache-power need --deep-cache N/);
+  });
+
   test("what only the model can tell is told before anything is drawn", async () => {
     const line = [...LINE, ...MODEL, "--deep-cache", "2", "--deep-cache-branch", "12"];
     const { code, err } = await tintype(...line);
