@@ -63,31 +63,29 @@ function countedPredictor(
   count: (flops: number) => void,
 ): Predict {
   const graphs = new Map<string, Graph>();
-  const counted = new Map<string, number>();
+  const known = new Map<string, number>();
   const program = (name: string): Program => ({
     async run({ x, context }) {
       const b = (x ?? context)!.shape[0]!;
       const graph = graphs.get(name) ?? unetProgramGraph(name as UNetProgram, config, form);
       graphs.set(name, graph);
       const bindings = { ...unetBindings(side, side), b, n: TOKENS };
-      const flops = counted.get(`${name} ${b}`) ?? flopsOf(graph, bindings);
-      counted.set(`${name} ${b}`, flops);
+      const flops = known.get(`${name} ${b}`) ?? flopsOf(graph, bindings);
+      known.set(`${name} ${b}`, flops);
       count(flops);
       return { prediction: zeros([b]), features: zeros([b]) };
     },
     [Symbol.asyncDispose]: async () => {},
   });
-  const shelf: ProgramShelf = {
-    loaded: () => [],
+  const shelf: Pick<ProgramShelf, "use"> = {
     use: async (_part, _form, act) =>
       await act(
         async (name) => program(name),
         async () => {},
       ),
-    release: async () => {},
-    releaseAll: async () => {},
   };
-  return predictor(shelf, { form: "counted", source: unloaded }, form, new WeakMap());
+  const counted = { form: "counted", source: unloaded };
+  return predictor(shelf as ProgramShelf, counted, form, new WeakMap()); // it asks for nothing else
 }
 
 function unloaded(): never {

@@ -144,6 +144,7 @@ async function sampled(
   const watched: DiffusionModel = {
     ...model,
     predictor: () => predict,
+    prepareUNet: () => {},
     decodeLatents: async ({ shape: [, , h, w] }) =>
       zeros([1, 3, model.factor * h!, model.factor * w!]),
   };

@@ -89,7 +89,7 @@ async function open(
     onCalibration: (at) => progress.busy(calibrationTitle(at, terminal.live)),
     onLoad: (part) => progress.busy(`loading the ${PART_TITLES[part]}`),
     onLoaded: (part, milliseconds) => {
-      stopwatch.onLoaded(milliseconds);
+      stopwatch.onLoaded(part, milliseconds);
       if (lowMemory) loaded.clear();
       loaded.add(part);
       tellWork(part, progress);

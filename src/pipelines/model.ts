@@ -37,6 +37,7 @@ import { lookUpTokens } from "./textEmbedding.js";
 import { decodeInTiles, encodeInTiles, type TiledRun, type TilePrograms } from "./tiledVae.js";
 import type { TiledPart } from "./tileGraphs.js";
 import { settleTiling, type Tiles, type TilingSettings } from "./tiling.js";
+import { programsOf } from "./unetPrograms.js";
 
 /** Prompts as the UNet takes them. */
 export interface EncodedPrompts {
@@ -67,6 +68,8 @@ export interface DiffusionModel extends AsyncDisposable {
    * where it takes pictures whole. Throws "out-of-memory" if the run would not fit.
    */
   checkMemory(size: RunSize, parts: readonly Part[], how?: MemoryOptions): Tiles | undefined;
+  /** Begins to load the UNet with these shortcuts, where memory is no reason to wait until it is used. */
+  prepareUNet(shortcuts: Shortcuts): void;
   encodePrompts(prompts: readonly string[]): Promise<EncodedPrompts>;
   /** The UNet: x [B,C,h,w] at timestep t, context [B,N,D] -> raw prediction [B,4,h,w]. */
   predict(x: Tensor, t: number, context: Tensor): Promise<Tensor>;
@@ -186,6 +189,10 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
         return predictMemory(model, size, { parts: used, loaded, lowMemory, tiled });
       };
       return tilesThatFit(predict, size, tiling, { available: availableMemory?.(), lowMemory });
+    },
+    prepareUNet(shortcuts) {
+      const form = programs.unet(shortcuts);
+      shelf.prepare("unet", form, programsOf(form.unet));
     },
     encodePrompts,
     predict,

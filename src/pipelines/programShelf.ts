@@ -9,6 +9,7 @@ export interface ProgramSource {
   readonly weights: StoredTensors;
   readonly settle?: LoadOptions["settle"];
   readonly once?: LoadOptions["once"];
+  readonly handsOn?: LoadOptions["handsOn"];
   /** What the loaded program is used as, where that is not itself. */
   readonly wrap?: (program: Program) => Program;
 }
@@ -30,6 +31,11 @@ export type FreeProgram = (name: string) => Promise<void>;
 /** Programs that are loaded when they are needed, kept, and freed. */
 export interface ProgramShelf {
   loaded(): readonly Part[];
+  /**
+   * Begins to load programs of a part that is about to be used, unless one part is kept at a time; what
+   * goes wrong is told when it is used.
+   */
+  prepare(part: Part, form: PartForm, names: readonly string[]): void;
   /**
    * What `act` makes of a part's programs, alone with them: another form of the part is freed before,
    * and nothing is freed meanwhile.
@@ -71,7 +77,7 @@ export function programShelf({ engine, model, lowMemory, onLoad }: ShelfOptions)
   };
   const load = (part: Part, name: string, { source }: PartForm): Promise<Program> => {
     onLoad?.(part);
-    const { graph, weights, settle, once, wrap = (program) => program } = source(name);
+    const { graph, weights, settle, once, handsOn, wrap = (program) => program } = source(name);
     const title = PART_TITLES[part];
     const options: LoadOptions = {
       label: `${name === part ? title : `${title} (${name})`} of ${model}`,
@@ -79,41 +85,50 @@ export function programShelf({ engine, model, lowMemory, onLoad }: ShelfOptions)
       fullPrecision: part === "encoder" || part === "decoder",
       settle,
       once,
+      handsOn,
     };
     return engine.load(graph, weights, options).then(wrap);
   };
   const free = async (part: Part): Promise<void> => {
     const programs = held.get(part)?.programs.values() ?? [];
     held.delete(part);
-    for (const program of programs) await (await program)[Symbol.asyncDispose]();
+    for (const program of programs) {
+      const loaded = await program.catch(() => undefined); // whoever asked for it was told
+      await loaded?.[Symbol.asyncDispose]();
+    }
   };
-  const programs = async (part: Part, form: string): Promise<Held["programs"]> => {
+  const begin = (part: Part, name: string, form: PartForm, { programs }: Held) => {
+    const program = programs.get(name) ?? load(part, name, form);
+    programs.set(name, program);
+    program.catch(() => {
+      if (programs.get(name) === program) programs.delete(name); // it may be tried again
+    });
+    return program;
+  };
+  const settled = async (part: Part, form: string): Promise<Held> => {
     if (lowMemory) for (const other of [...held.keys()]) if (other !== part) await free(other);
     if (held.get(part)?.form !== form) await free(part);
     const kept = held.get(part) ?? { form, programs: new Map() };
     held.set(part, kept);
-    return kept.programs;
+    return kept;
   };
   return {
     loaded: () => [...held].filter(([, { programs }]) => programs.size > 0).map(([part]) => part),
+    prepare(part, form, names) {
+      const kept = held.get(part) ?? { form: form.form, programs: new Map() };
+      if (lowMemory || kept.form !== form.form) return; // another form is freed in its turn
+      held.set(part, kept);
+      for (const name of names) begin(part, name, form, kept);
+    },
     use: (part, form, act) =>
       inTurn(async () => {
-        const kept = await programs(part, form.form);
+        const kept = await settled(part, form.form);
         const freeOne: FreeProgram = async (name) => {
-          const program = kept.get(name);
-          kept.delete(name);
+          const program = kept.programs.get(name);
+          kept.programs.delete(name);
           await (await program)?.[Symbol.asyncDispose]();
         };
-        return await act(async (name) => {
-          const program = kept.get(name) ?? load(part, name, form);
-          kept.set(name, program);
-          try {
-            return await program;
-          } catch (error) {
-            kept.delete(name); // it may be tried again
-            throw error;
-          }
-        }, freeOne);
+        return await act(async (name) => await begin(part, name, form, kept), freeOne);
       }),
     release: (part) => inTurn(() => free(part)),
     releaseAll: () =>

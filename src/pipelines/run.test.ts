@@ -20,11 +20,20 @@ interface Asked {
   readonly timesteps: number[];
   decoded: number;
   encoded: number;
+  /** How often the UNet was to be loaded beforehand. */
+  prepared: number;
 }
 
 /** A model of plain arithmetic: the UNet answers with a little of x and of the prompt's length. */
 function fakeModel(inChannels = 4): DiffusionModel & { readonly asked: Asked } {
-  const asked: Asked = { prompts: [], batches: [], timesteps: [], decoded: 0, encoded: 0 };
+  const asked: Asked = {
+    prompts: [],
+    batches: [],
+    timesteps: [],
+    decoded: 0,
+    encoded: 0,
+    prepared: 0,
+  };
   const model = {
     asked,
     name: "fake",
@@ -38,6 +47,8 @@ function fakeModel(inChannels = 4): DiffusionModel & { readonly asked: Asked } {
     checkMemory() {},
     async encodePrompts(prompts: readonly string[]) {
       asked.prompts.push([...prompts]);
+      await Promise.resolve();
+      expect(asked.prepared).toBe(asked.prompts.length); // it loads meanwhile
       const hidden = tensor(
         [prompts.length, 1, 1],
         Float32Array.from(prompts, (p) => p.length),
@@ -56,6 +67,9 @@ function fakeModel(inChannels = 4): DiffusionModel & { readonly asked: Asked } {
         out[i] = 0.3 * x.data[k * channels * h * w + (i % area)]! + 0.01 * context.data[k]!;
       }
       return tensor([batch, 4, h, w], out);
+    },
+    prepareUNet() {
+      asked.prepared++;
     },
     predictor() {
       return (x: Tensor, t: number, context: Tensor) => this.predict(x, t, context);

@@ -78,15 +78,20 @@ export interface Conditioning {
   readonly textMs: number;
 }
 
-/** Encodes prompts and, when there is guidance, negative prompts; equal ones once. */
+/**
+ * Encodes prompts and, when there is guidance, negative prompts; equal ones once. The UNet is loaded
+ * meanwhile.
+ */
 export async function encodeConditioning(
   model: DiffusionModel,
-  { prompts, negativePrompts, guidanceScale }: Settings,
+  { prompts, negativePrompts, guidanceScale, shortcuts }: Settings,
 ): Promise<Conditioning> {
   const started = performance.now();
   const guided = guidanceScale > 1;
   const distinct = [...new Set([...prompts, ...(guided ? negativePrompts : [])])];
-  const { hidden, truncated } = await model.encodePrompts(distinct);
+  const encoding = model.encodePrompts(distinct);
+  model.prepareUNet(shortcuts);
+  const { hidden, truncated } = await encoding;
   const rows = (wanted: readonly string[]): Tensor =>
     concatBatch(wanted.map((p) => sliceBatch(hidden, distinct.indexOf(p), 1)));
   return {

@@ -5,6 +5,7 @@ import type { Platform } from "../../platform/types.js";
 import { VERSION } from "../../util/version.js";
 import { DEFAULT_CACHE_LIMIT, programCache } from "../cache.js";
 import { connect } from "../client.js";
+import { clientPool } from "../clientPool.js";
 import { type DeviceName, type Engine, engine } from "../engine.js";
 import { deviceSetup } from "../setups.js";
 
@@ -30,7 +31,10 @@ export interface NodeEngineOptions {
 /** Version of ONNX Runtime that package.json pins: programs compiled by another one are not read. */
 export const ENGINE_VERSION = "onnxruntime 1.30.0";
 
-/** An engine on this machine, in a thread of its own. */
+/** Programs that are loaded side by side on the CPU: a text encoder, and a UNet of two. */
+const CPU_WORKERS = 3;
+
+/** An engine on this machine, in threads of its own. */
 export function nodeEngine({
   platform,
   device,
@@ -46,9 +50,9 @@ export function nodeEngine({
       ? programCache({ platform, limit: cacheLimit, fingerprint, now: Date.now })
       : undefined;
   const module = device === "wasm" ? "./wasmWorker.js" : "./worker.js";
-  const worker = startNodeWorker(new URL(module, import.meta.url));
+  const start = () => connect(startNodeWorker(new URL(module, import.meta.url)));
   return engine(
-    connect(worker),
+    clientPool(start, device === "cpu" ? CPU_WORKERS : 1),
     deviceSetup(device, { compute, threads, spinning, cache, bufferBytes }),
   );
 }
