@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { kernelsModule } from "./buildKernels.js";
+import { KERNELS, kernelsModule } from "./buildKernels.js";
 
-test("the optimizers' kernels are what their source compiles to", async () => {
-  const path = new URL("../src/optim/kernelsWasm.ts", import.meta.url);
-  expect(await kernelsModule()).toBe(await readFile(path, "utf8"));
+test.each(KERNELS)("$target is what $source compiles to", async (kernel) => {
+  const path = new URL(`../${kernel.target}`, import.meta.url);
+  expect(await kernelsModule(kernel)).toBe(await readFile(path, "utf8"));
 });

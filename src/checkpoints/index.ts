@@ -13,7 +13,7 @@ export {
   summarize,
   type TensorSummary,
 } from "./inspect.js";
-export { type Int8Weights, int8Weights, type OutputRanges } from "./int8.js";
+export { type Int8Weights, int8Weights, type OutputRanges, requireFinite } from "./int8.js";
 export { type KeyMap, type KeyRule, keyMap, mapKeys, type Named, type View } from "./keyMap.js";
 export {
   checkFit,

@@ -3,12 +3,12 @@ import { type Graph, graphOf } from "../graph/graph.js";
 import * as op from "../graph/ops.js";
 import { type Int8Options, int8Params } from "../nn/int8.js";
 import { conv2d, groupNorm, linear } from "../nn/layers.js";
-import { fromFloat32, readTensor, toFloat32 } from "../tensor/convert.js";
-import { quantizeRows, quantizeRowsTransposed } from "../tensor/quantize.js";
+import { fromFloat32, readTensor } from "../tensor/convert.js";
+import { rounders } from "../tensor/quantize.js";
 import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import { sizeOf } from "../tensor/tensor.js";
 import { type ByteSource, memorySource } from "../util/bytes.js";
-import { int8Weights } from "./int8.js";
+import { int8Weights, requireFinite } from "./int8.js";
 
 type Floats = "f32" | "f16" | "bf16";
 
@@ -105,7 +105,7 @@ describe.each(["f32", "f16", "bf16"] as const)("of a checkpoint in %s", (dtype) 
       expect(found.get(name)).toBe(weights.get(name));
   });
 
-  test.each([127, 63] as const)("weights are those of quantizeRows to %i", async (limit) => {
+  test.each([127, 63] as const)("weights are rounded to %i", async (limit) => {
     const { weights, bytes } = checkpoint(dtype);
     const before = bytes.slice();
     const found = int8Weights(graph, weights, { limit, ranges: RANGES });
@@ -115,14 +115,15 @@ describe.each(["f32", "f16", "bf16"] as const)("of a checkpoint in %s", (dtype) 
       return { ...stored, ...(await readTensor(stored)) };
     };
     const layers = [
-      ["conv", 6, quantizeRows],
-      ["point", 5, quantizeRowsTransposed],
-      ["to", 7, quantizeRowsTransposed],
+      ["conv", 6, false],
+      ["point", 5, true],
+      ["to", 7, true],
     ] as const;
-    for (const [path, rows, quantize] of layers) {
-      const stored = weights.get(`${path}.weight`)!;
-      const data = toFloat32(bytes.slice(stored.offset, stored.offset + stored.length), dtype);
-      const want = quantize(data, rows, limit);
+    for (const [path, rows, transposed] of layers) {
+      const { offset, length, shape } = weights.get(`${path}.weight`)!;
+      const rounder = rounders()({ dtype, rows, width: sizeOf(shape) / rows, limit, transposed });
+      rounder.add(bytes.slice(offset, offset + length));
+      const want = rounder.finish();
       expect([...(await part(`${path}.weight_int8`)).data]).toEqual([...want.values]);
       expect([...(await part(`${path}.weight_scale`)).data]).toEqual([...want.scale]);
     }
@@ -204,4 +205,70 @@ test("reading beyond a weight's end is refused", async () => {
   const { source } = found.get("to.weight_int8")!;
   expect(source.size).toBe(35);
   await expect(source.read(30, 6)).rejects.toMatchObject({ code: "bad-file" });
+});
+
+test("weights that are read in pieces are the same, and several at once", async () => {
+  const [rows, width] = [24, 60_000]; // 5.8 MB
+  const data = Float32Array.from({ length: rows * width }, (_, i) => Math.sin(i));
+  const source: ByteSource = {
+    ...memorySource("large", new Uint8Array(data.buffer)),
+    path: "/models/large.safetensors",
+  };
+  const stored = { dtype: "f32", source, offset: 0, length: 4 * data.length } as const;
+  const x = op.input("x", [1, width]);
+  const p = int8Params({ keeps: () => false });
+  const graph = graphOf({ a: linear(p.at("a"), x, rows), b: linear(p.at("b"), x, rows) });
+  const shape = [rows, width];
+  const weights = new Map(["a", "b"].map((path) => [`${path}.weight`, { ...stored, shape }]));
+  const found = int8Weights(graph, weights, { limit: 127, ranges: new Map() });
+  const rounder = rounders()({ dtype: "f32", rows, width, limit: 127, transposed: true });
+  rounder.add(new Uint8Array(data.buffer));
+  const want = Buffer.from(rounder.finish().values.buffer);
+  const both = ["a", "b"].map((path) => found.get(`${path}.weight_int8`)!);
+  for (const { source, length } of both) expect(source.size).toBe(length);
+  const read = await Promise.all(both.map(({ source, length }) => source.read(0, length)));
+  for (const got of read) expect(want.equals(got)).toBe(true);
+});
+
+describe("numbers that are not finite", () => {
+  const broken = (name: string): StoredTensors => {
+    const { weights } = checkpoint("f32");
+    const stored = weights.get(name)!;
+    const bytes = new Uint8Array(new Float32Array(stored.length / 4).fill(Number.NaN).buffer);
+    const source: ByteSource = {
+      ...stored.source,
+      read: (offset, length) => {
+        const from = offset - stored.offset;
+        return Promise.resolve(bytes.slice(from, from + length));
+      },
+    };
+    return new Map([...weights, [name, { ...stored, source }]]);
+  };
+
+  test("are refused where they would be rounded, by the name of the weight", async () => {
+    for (const name of ["conv", "point", "to"]) {
+      const found = int8Weights(network(), broken(`${name}.weight`), {
+        limit: 127,
+        ranges: RANGES,
+      });
+      for (const part of ["weight_int8", "weight_scale"])
+        await expect(readTensor(found.get(`${name}.${part}`)!)).rejects.toMatchObject({
+          code: "bad-file",
+          message: expect.stringMatching(
+            `^int8: ${name}.weight of model.safetensors holds numbers`,
+          ),
+        });
+    }
+  });
+
+  test("are refused where they would be taken as they are", async () => {
+    const of = (weights: StoredTensors) =>
+      requireFinite(int8Weights(network(), weights, { limit: 127, ranges: RANGES }));
+    await expect(of(checkpoint("f32").weights)).resolves.toBeUndefined();
+    for (const name of ["norm.weight", "conv.bias", "kept.weight"])
+      await expect(of(broken(name))).rejects.toMatchObject({
+        code: "bad-file",
+        message: expect.stringContaining(`int8: ${name} of model.safetensors`),
+      });
+  });
 });

@@ -1,10 +1,11 @@
 import type { Graph } from "../graph/graph.js";
 import { INT8_PARAMS } from "../nn/int8.js";
 import { readTensor } from "../tensor/convert.js";
-import { type Quantized, quantizeRows, quantizeRowsTransposed } from "../tensor/quantize.js";
+import { type Quantized, type Rounder, type Rounding, rounders } from "../tensor/quantize.js";
 import { type StoredTensor, type StoredTensors, storedInMemory } from "../tensor/stored.js";
 import { sizeOf, type Tensor, tensor } from "../tensor/tensor.js";
 import { type ByteSource, checkRange } from "../util/bytes.js";
+import { TintypeError } from "../util/errors.js";
 
 /** Largest magnitudes of what layers give, by channel: path of the layer -> [O]. */
 export type OutputRanges = ReadonlyMap<string, Float32Array<ArrayBuffer>>;
@@ -21,6 +22,7 @@ export interface Int8Weights {
  * The weights that a graph in 8 bits asks for, from those of a checkpoint: rounded when they are read,
  * one layer at a time, so that the checkpoint stays as it is and nothing is held in memory. Layers come
  * with all that they could ask for. What neither has is missing here as well, for the loader to name.
+ * Reading throws "bad-file" for a weight that is not finite.
  */
 export function int8Weights(
   graph: Graph,
@@ -28,14 +30,15 @@ export function int8Weights(
   { limit, ranges }: Int8Weights,
 ): StoredTensors {
   const found = new Map<string, StoredTensor>();
+  const rounding = roundersInTurn();
   for (const [name, { shape }] of graph.params) {
     const stored = weights.get(name);
     if (stored) found.set(name, stored);
     const path = name.slice(0, name.lastIndexOf("."));
     const weight = weights.get(`${path}.weight`);
     if (name !== `${path}.${INT8_PARAMS.weight}` || !weight) continue;
-    for (const [part, tensor] of layer(weight, shape.length === 2, limit))
-      found.set(`${path}.${part}`, tensor);
+    const whole = { name: `${path}.weight`, weight, transposed: shape.length === 2, limit };
+    for (const [part, tensor] of layer(whole, rounding)) found.set(`${path}.${part}`, tensor);
   }
   const named = [...ranges].map(([path, data]): [string, Tensor] => [
     `${path}.${INT8_PARAMS.range}`,
@@ -46,27 +49,93 @@ export function int8Weights(
   return found;
 }
 
+/** A weight that is to be rounded. */
+interface Whole extends Pick<Rounding, "limit" | "transposed"> {
+  readonly name: string;
+  readonly weight: StoredTensor;
+}
+
 /** What an 8-bit layer asks for of its weight, from one reading. */
 function layer(
-  weight: StoredTensor,
-  transposes: boolean,
-  limit: 127 | 63,
+  whole: Whole,
+  rounding: RoundersInTurn,
 ): readonly (readonly [string, StoredTensor])[] {
+  const { weight, transposed, limit } = whole;
   const { shape } = weight;
   const rows = shape[0]!;
-  const quantize = async (): Promise<Quantized> => {
-    const { data } = await readTensor(weight);
-    return (transposes ? quantizeRowsTransposed : quantizeRows)(data, rows, limit);
-  };
-  const read = together(quantize);
-  const how = `int8 ${limit} ${transposes} ${weight.dtype} ${weight.offset}`;
+  const read = together(() => rounding((rounder) => quantize(whole, rounder)));
+  const how = `int8 ${limit} ${transposed} ${weight.dtype} ${weight.offset}`;
   const part = (name: keyof Quantized, dtype: "i8" | "f32", dims: readonly number[]) =>
     computedTensor(dtype, dims, weight.source, `${name} ${how}`, () => read(name));
   return [
-    [INT8_PARAMS.weight, part("values", "i8", transposes ? [sizeOf(shape) / rows, rows] : shape)],
+    [INT8_PARAMS.weight, part("values", "i8", transposed ? [sizeOf(shape) / rows, rows] : shape)],
     [INT8_PARAMS.scale, part("scale", "f32", [rows])],
     [INT8_PARAMS.norm, part("norm", "f32", [rows])],
   ];
+}
+
+/** Bytes that are read at once, the next ones while these are rounded. */
+const PIECE = 4 * 2 ** 20;
+
+/** Rows that are rounded together; any other number takes a little longer. */
+const TILE = 16;
+
+async function quantize(
+  { name, weight, transposed, limit }: Whole,
+  begin: (rounding: Rounding) => Rounder,
+): Promise<Quantized> {
+  const { dtype, shape, source, offset, length } = weight;
+  const rows = shape[0]!;
+  const rounder = begin({ dtype, rows, width: sizeOf(shape) / rows, limit, transposed });
+  const size = length / rows;
+  const step = Math.max(1, Math.floor(PIECE / (TILE * size))) * TILE * size;
+  const read = (at: number) => source.read(offset + at, Math.min(step, length - at));
+  let next = read(0);
+  for (let at = 0; at < length; at += step) {
+    const piece = await next;
+    if (at + step < length) next = read(at + step);
+    next.catch(() => {}); // whoever awaits it is told
+    const broken = rounder.add(piece);
+    if (broken !== undefined) throw notFinite(name, source.name);
+  }
+  return rounder.finish();
+}
+
+const notFinite = (name: string, file: string): TintypeError =>
+  new TintypeError(
+    "bad-file",
+    `int8: ${name} of ${file} holds numbers that are not finite, so that none fit 8 bits. The file is ` +
+      "probably damaged: download it again, or look at a picture that is drawn with --dtype fp32.",
+  );
+
+type RoundersInTurn = <T>(
+  act: (begin: (rounding: Rounding) => Rounder) => Promise<T>,
+) => Promise<T>;
+
+/** As many rounders as are at work at a time. */
+function roundersInTurn(): RoundersInTurn {
+  const idle: ReturnType<typeof rounders>[] = [];
+  return async (act) => {
+    const begin = idle.pop() ?? rounders();
+    try {
+      return await act(begin);
+    } finally {
+      idle.push(begin);
+    }
+  };
+}
+
+/**
+ * Throws "bad-file", naming the tensor, where weights that are read as they are hold numbers that are not
+ * finite: beside layers in 8 bits such numbers get lost.
+ */
+export async function requireFinite(weights: StoredTensors): Promise<void> {
+  for (const [name, stored] of weights) {
+    if (stored.source.derived) continue;
+    const { data } = await readTensor(stored);
+    // 0 times what is not finite is no number.
+    if (data.reduce((sum, x) => sum + 0 * x, 0) !== 0) throw notFinite(name, stored.source.name);
+  }
 }
 
 /** Parts of one computation. The values are large and are let go of once they were read. */

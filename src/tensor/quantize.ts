@@ -1,4 +1,7 @@
 import { invariant } from "../util/errors.js";
+import { toFloat32 } from "./convert.js";
+import type { DType } from "./dtype.js";
+import { QUANTIZE_WASM } from "./quantizeWasm.js";
 
 /** A matrix in 8 bits. */
 export interface Quantized {
@@ -10,70 +13,110 @@ export interface Quantized {
   readonly norm: Float32Array<ArrayBuffer>;
 }
 
+/** How a matrix [rows, width] is rounded. */
+export interface Rounding {
+  /** Of its numbers, little-endian. */
+  readonly dtype: DType;
+  readonly rows: number;
+  readonly width: number;
+  /** 127; 63 for processors whose sums of two products saturate. */
+  readonly limit: 127 | 63;
+  /** Whether the values are wanted as [width, rows]. */
+  readonly transposed: boolean;
+}
+
+/** Rounds a matrix that comes in pieces. */
+export interface Rounder {
+  /** The next rows, whole ones. Answers the first with a number that is not finite, if there is one. */
+  add(piece: Uint8Array<ArrayBuffer>): number | undefined;
+  /** The matrix, once all its rows were added. */
+  finish(): Quantized;
+}
+
 /**
- * Rounds a matrix of `rows` to whole numbers of -limit to limit, in units that make the largest
- * magnitude of each row the limit; 127, or 63 for processors whose sums of two products saturate.
- * Rows of zeros have the unit 1.
+ * What rounds matrices to whole numbers of -limit to limit, to the nearest and ties to even, in units
+ * that make the largest magnitude of each row the limit; rows of zeros have the unit 1. One matrix at a
+ * time: the next one may begin when one is finished, or given up.
  */
-export function quantizeRows(matrix: Float32Array, rows: number, limit: 127 | 63): Quantized {
-  invariant(matrix.length % rows === 0, `quantizeRows: ${matrix.length} numbers in ${rows} rows`);
-  const width = matrix.length / rows;
-  const values = new Int8Array(matrix.length);
-  const scale = new Float32Array(rows);
-  const norm = new Float32Array(rows);
-  for (let row = 0; row < rows; row++) {
-    const start = row * width;
-    const { largest, squares } = magnitudes(matrix, start, start + width);
-    const unit = largest === 0 ? 1 : largest / limit;
-    scale[row] = unit;
-    norm[row] = Math.sqrt(squares);
-    const inverse = 1 / unit;
-    for (let i = start; i < start + width; i++) values[i] = roundHalfUp(matrix[i]! * inverse);
-  }
-  return { values, scale, norm };
+export function rounders(): (rounding: Rounding) => Rounder {
+  const memory = new WebAssembly.Memory({ initial: 1 });
+  const wasm = Uint8Array.from(atob(QUANTIZE_WASM), (c) => c.charCodeAt(0));
+  const module = new WebAssembly.Module(wasm);
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  return (rounding) => rounder(exports as unknown as Loops, memory, rounding);
 }
 
-/** The same of a matrix [rows, width], its values transposed [width, rows]. */
-export function quantizeRowsTransposed(
-  matrix: Float32Array,
-  rows: number,
-  limit: 127 | 63,
-): Quantized {
-  const { values, ...rest } = quantizeRows(matrix, rows, limit);
-  return { values: transposed(values, rows), ...rest };
-}
+type Loop = (...numbers: readonly number[]) => number;
 
-function magnitudes(
-  x: Float32Array,
-  start: number,
-  end: number,
-): { readonly largest: number; readonly squares: number } {
-  let largest = 0;
-  let squares = 0;
-  for (let i = start; i < end; i++) {
-    const magnitude = Math.abs(x[i]!);
-    if (magnitude > largest) largest = magnitude;
-    squares += magnitude * magnitude;
-  }
-  return { largest, squares };
-}
+/** The loops of quantize.as, which says what they take. */
+type Loops = Readonly<Record<"quantize" | "widenHalves" | "widenBrains" | "transpose", Loop>>;
 
-/** Of magnitudes up to 127.5; far quicker than Math.round. */
-const roundHalfUp = (x: number): number => ((x + 1024.5) | 0) - 1024;
+const PAGE = 65536;
 
-/** In tiles that fit a processor's cache. */
-function transposed(x: Int8Array, rows: number): Int8Array<ArrayBuffer> {
-  const TILE = 64;
-  const width = x.length / rows;
-  const out = new Int8Array(x.length);
-  for (let top = 0; top < rows; top += TILE) {
-    const bottom = Math.min(top + TILE, rows);
-    for (let left = 0; left < width; left += TILE) {
-      const right = Math.min(left + TILE, width);
-      for (let i = top; i < bottom; i++) {
-        for (let j = left; j < right; j++) out[j * rows + i] = x[i * width + j]!;
+/** Bytes that are worked on at once, so that they stay in the processor's cache; a row at least. */
+const BLOCK = 1 << 18;
+
+/** Rows that are transposed together. */
+const TILE = 16;
+
+function rounder(loops: Loops, memory: WebAssembly.Memory, rounding: Rounding): Rounder {
+  const { dtype, rows, width, limit, transposed } = rounding;
+  const isHalf = dtype === "f16" || dtype === "bf16";
+  const step = TILE * Math.max(1, Math.floor(BLOCK / (4 * width * TILE)));
+  let end = 0;
+  const take = (bytes: number): number => {
+    const at = end;
+    end += Math.ceil(bytes / TILE) * TILE;
+    return at;
+  };
+  const at = {
+    ...{ scratch: take(512), scale: take(4 * rows), norm: take(4 * rows) },
+    ...{ values: take(rows * width), stored: take(2 * step * width) },
+    ...{ floats: take(4 * step * width), block: take(step * width) },
+  };
+  const missing = Math.ceil((end - memory.buffer.byteLength) / PAGE);
+  if (missing > 0) memory.grow(missing);
+  const bytes = new Uint8Array(memory.buffer as ArrayBuffer);
+  const size = isHalf ? 2 : 4;
+  let done = 0;
+
+  /** Rows of one block, which become those from `done` on. */
+  const addBlock = (block: Uint8Array, count: number): number => {
+    bytes.set(block, isHalf ? at.stored : at.floats);
+    if (dtype === "f16") loops.widenHalves(at.stored, at.floats, count * width);
+    if (dtype === "bf16") loops.widenBrains(at.stored, at.floats, count * width);
+    const values = transposed ? at.block : at.values + done * width;
+    const rest = [values, at.scale + 4 * done, at.norm + 4 * done] as const;
+    const broken = loops.quantize(at.floats, count, width, limit, ...rest);
+    if (transposed) loops.transpose(at.block, count, width, at.values + done, rows, at.scratch);
+    return broken;
+  };
+  const floats = (from: number, length: number): Float32Array<ArrayBuffer> =>
+    new Float32Array(bytes.slice(from, from + 4 * length).buffer);
+  return {
+    add(piece) {
+      const floating = isHalf || dtype === "f32";
+      const raw = floating ? piece : new Uint8Array(toFloat32(piece, dtype).buffer);
+      const rowBytes = size * width;
+      invariant(
+        raw.length % rowBytes === 0,
+        `rounding: ${raw.length} bytes in rows of ${rowBytes}`,
+      );
+      invariant(done + raw.length / rowBytes <= rows, `rounding: more than ${rows} rows`);
+      let broken: number | undefined;
+      for (let from = 0; from < raw.length; from += step * rowBytes) {
+        const block = raw.subarray(from, from + step * rowBytes);
+        const count = block.length / rowBytes;
+        const row = addBlock(block, count);
+        if (row >= 0) broken ??= done + row;
+        done += count;
       }
-    }
-  }
-  return out;
+      return broken;
+    },
+    finish() {
+      invariant(done === rows, `rounding: ${done} of ${rows} rows`);
+      const values = new Int8Array(bytes.slice(at.values, at.values + rows * width).buffer);
+      return { values, scale: floats(at.scale, rows), norm: floats(at.norm, rows) };
+    },
+  };
 }
