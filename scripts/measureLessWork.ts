@@ -76,7 +76,6 @@ function counting(engine: Engine): Engine {
       if (!options.label.startsWith(PART_TITLES.unet)) return program;
       const work = operations(graph);
       return {
-        ...program,
         async run(inputs) {
           const started = performance.now();
           const outputs = await program.run(inputs);
@@ -85,6 +84,7 @@ function counting(engine: Engine): Engine {
           if ("prediction" in outputs) spent.calls++;
           return outputs;
         },
+        [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
       };
     },
   };

@@ -192,13 +192,14 @@ test.each([2, 4])("tokens merged in cells of %i give what tomesd's merging gives
 describe("parts are freed", () => {
   const REQUEST = { prompt: "a cat", seed: 1, steps: 2, sampler: "euler" } as const;
 
-  test("after their last use: the text encoder before the UNet is loaded", async () => {
+  test("after their last use: the text encoder before the first step", async () => {
     const events: string[] = [];
     await using model = await open(events);
     await finish(textToImage(model, { ...REQUEST, freeParts: true }));
     const at = (event: string): number => events.indexOf(event);
     expect(at("free text encoder")).toBeGreaterThan(at("run text encoder"));
-    expect(at("free text encoder")).toBeLessThan(at("load UNet"));
+    expect(at("free text encoder")).toBeLessThan(at("run UNet (text)"));
+    expect(at("run UNet (text)")).toBeLessThan(at("run UNet"));
     expect(at("free UNet")).toBeLessThan(at("load VAE decoder"));
     expect(count(events, "free VAE decoder")).toBe(1);
   });
