@@ -362,8 +362,7 @@ describe("a training that diverges", () => {
     expect(error.message).toBe(
       "fit: step 25: loss is NaN. Its batch: look-96, look-97, look-98, look-99. " +
         `The last good checkpoint is ${run}/checkpoints/step-000020. ` +
-        "Begin a new run with a lower learningRate.peak, or look at the batch; " +
-        "if such a loss is to be expected, resume with a larger --set explode=...",
+        "Begin a new run with a lower learningRate.peak, or look at the batch.",
     );
     expect(metricsOf(run).at(-1)).toMatchObject({ step: 25, loss: null });
     expect(readdirSync(`${run}/checkpoints`)).toEqual(["step-000010", "step-000020"]);
@@ -373,7 +372,7 @@ describe("a training that diverges", () => {
     const run = freshRun();
     const error = await refusal(trained(run, { ...config, explodeAt: 30 }));
     expect(error.message).toMatch(
-      /^fit: step 30: loss is 1\.000e\+9, more than 100 times what it usually was \(0\.\d+\)\. Its batch: look-116, /,
+      /^fit: step 30: loss is 1\.000e\+9, more than 100 times what it usually was \(0\.\d+\)\. Its batch: look-116, .* or look at the batch\. If such a loss is to be expected, resume with a larger --set explode=\.\.\.$/,
     );
     const steps = await trained(run, { ...config, explodeAt: 30, explode: 0 }, { resume: true });
     expect(steps.at(-1)!.step).toBe(40);

@@ -1,7 +1,6 @@
 import { concatBatch } from "../../tensor/elementwise.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { check, TintypeError } from "../../util/errors.js";
-import { few } from "../../util/few.js";
 import { randomFor } from "../random.js";
 import { bucketSizes, groupBySize, type Size } from "./buckets.js";
 import { type DataContext, stepsAhead } from "./context.js";
@@ -91,10 +90,10 @@ async function sort(
 }
 
 function nothingReadable({ name, entries }: Listing, skipped: Map<string, string>): TintypeError {
-  const reasons = [...skipped.values()];
+  const reasons = [...skipped.values()].slice(0, 3).join(" ");
   return new TintypeError(
     "bad-file",
-    `${name}: none of its ${entries.length} pictures can be read. ${few(reasons, 3)}`,
+    `${name}: none of its ${entries.length} pictures can be read. ${reasons}`,
   );
 }
 

@@ -139,23 +139,32 @@ function requireGood(guard: LossGuard, metrics: Metrics, step: number, task: Tas
   const problem = guard.problem(metrics);
   if (problem === undefined) return;
   const batch = few(task.lastBatch, NAMES_SHOWN);
-  throw new TintypeError("diverged", `step ${step}: ${problem}. Its batch: ${batch}`);
+  // A number that is none is none next time, too.
+  const explodes = Object.values(metrics).every(Number.isFinite);
+  const details = explodes
+    ? { advice: "If such a loss is to be expected, resume with a larger --set explode=..." }
+    : {};
+  throw new TintypeError("diverged", `step ${step}: ${problem}. Its batch: ${batch}`, details);
 }
 
 /** Adds what a user needs to go on. */
 function explainedStop(reason: unknown, { kind, run }: LoopOptions, step: number, save: Saver) {
   const error = withMemoryAdvice(reason, run.config);
   if (!(error instanceof TintypeError) || error.code === "aborted") return error;
-  const { code, message } = error;
+  const { code, message, problem, advice } = error;
   const cause = { cause: error };
   const last = save.last();
   const left =
     last === undefined ? "There is no checkpoint yet" : `The last good checkpoint is ${last.path}`;
   if (code === "diverged") {
-    const advice =
-      "Begin a new run with a lower learningRate.peak, or look at the batch; " +
-      "if such a loss is to be expected, resume with a larger --set explode=...";
-    return new TintypeError(code, `${kind}: ${message}. ${left}. ${advice}`, cause);
+    const instead = "Begin a new run with a lower learningRate.peak, or look at the batch.";
+    const all = [
+      `${kind}: ${problem}.`,
+      `${left}.`,
+      instead,
+      ...(advice === undefined ? [] : [advice]),
+    ];
+    return new TintypeError(code, all.join(" "), cause);
   }
   const then =
     last === undefined
