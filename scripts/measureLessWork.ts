@@ -12,6 +12,7 @@
  * batch of prompts, so times are ratios within a turn.
  */
 import { writeFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import { thisMachine } from "../cli/bench/machine.js";
 import { summarize } from "../src/benchmark/statistics.js";
@@ -155,8 +156,15 @@ async function drawAll(): Promise<{
       turns.push({ ...spent });
     }
   }
-  const about = { model: opened.name, prompts: prompts.length, side, steps, ...model.defaults };
-  return { drawn, about: { ...about, steps, timed: values.time } };
+  const { guidanceScale } = model.defaults;
+  const about = {
+    model: basename(opened.name),
+    prompts: prompts.length,
+    side,
+    steps,
+    guidanceScale,
+  };
+  return { drawn, about };
 }
 
 const mean = (of: readonly number[]): number => of.reduce((sum, x) => sum + x, 0) / of.length;

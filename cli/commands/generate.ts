@@ -166,7 +166,7 @@ function addShortcutOptions(command: Command): void {
       }).default(0),
     )
     .addOption(
-      real("--deep-cache-power <X>", "above 1: reuse less at first", {
+      real("--deep-cache-power <X>", "above 1, as 1.4: reuse less at first", {
         min: 1,
         max: power,
       }).default(1),
