@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { filesOf, metricsOf, outcome } from "./outcome.js";
 import { type Ended, type Fate, lottery, runProcess } from "./processes.js";
 import { TINY, type TinyKind } from "./tiny.js";
@@ -53,6 +53,26 @@ describe("a run that is killed", () => {
     expect(kills).toBeGreaterThanOrEqual(2);
     expect(outcome(run)).toEqual(outcome(whole));
   });
+});
+
+test("a folder in which another process trains takes no second one", {
+  timeout: PATIENCE,
+}, async () => {
+  const run = join(space, "taken");
+  const start = (how: "new" | "resume", steps: number, fate?: Fate): Promise<Ended> =>
+    runProcess("test/training/child.ts", [run, how, JSON.stringify({ steps, pause: 5 })], fate);
+  let release = (): void => {};
+  const killWhen = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const first = start("new", 1_000_000, { killWhen });
+  await vi.waitUntil(() => existsSync(`${run}/metrics.jsonl`), { timeout: PATIENCE });
+  const second = await start("resume", 1_000_000);
+  release();
+  expect(await first).toMatchObject({ code: null, err: "" });
+  expect(second.code).toBe(1);
+  expect(second.err).toMatch(/taken is being trained by another process\. Wait until it ends/);
+  expect(second.out).toBe("");
 });
 
 describe("a disk that fills up", () => {

@@ -62,6 +62,8 @@ test("a product says the scale that was measured of its latents, and is written 
 });
 
 test("a kind of training that there is not is named", async () => {
-  const steps = () => trainModel("difusion", {}, { run: join(space, "none") });
-  expect(steps).toThrow('unknown training "difusion": did you mean "diffusion"?');
+  const steps = trainModel("difusion", {}, { run: join(space, "none") });
+  await expect(steps.next()).rejects.toThrow(
+    'unknown training "difusion": did you mean "diffusion"?',
+  );
 });

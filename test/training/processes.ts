@@ -12,6 +12,8 @@ export interface Ended {
 export interface Fate {
   /** Killed so many milliseconds after it began to write. */
   readonly killAfter?: number | undefined;
+  /** Killed once this is settled. */
+  readonly killWhen?: Promise<unknown> | undefined;
   /** Called with all that it has written to standard error, after each piece. */
   readonly onError?: ((err: string, child: ChildProcess) => void) | undefined;
   /** KiB that a file of it may have, as `ulimit -f` of bash counts. */
@@ -22,7 +24,7 @@ export interface Fate {
 export function runProcess(
   path: string,
   args: readonly string[],
-  { killAfter, largestFile, onError }: Fate = {},
+  { killAfter, killWhen, largestFile, onError }: Fate = {},
 ): Promise<Ended> {
   const script = fileURLToPath(new URL(`../../${path}`, import.meta.url));
   const command = [process.execPath, "--import", "tsx", script, ...args];
@@ -43,6 +45,7 @@ export function runProcess(
     err += chunk.toString();
     onError?.(err, child);
   });
+  void killWhen?.then(() => child.kill("SIGKILL"));
   return new Promise((done) =>
     child.once("close", (code) => {
       clearTimeout(timer);

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
@@ -282,6 +282,30 @@ describe("WebDataset shards", () => {
     expect(pairs(listing)).toEqual(["a.tar/0.jpg: caption 0", "a.tar/1.jpg: caption 1"]);
     expect([...listing.skipped.keys()]).toEqual(["a.tar", "a.tar/2.jpg"]);
     expect(listing.skipped.get("a.tar")).toMatch(/cut short at byte/);
+  });
+
+  it("takes odd names for names: its files are read where they lie, and nothing is unpacked", async () => {
+    const names = ["/abs/1.jpg", "../up/2.jpg", "with space/3 a.jpg", "4.JPG", "日本.jpg", ".jpg"];
+    const tar = writeTar(
+      names.flatMap((name): [string, string][] => [
+        [name, "picture"],
+        [name.replace("JPG", "TXT").replace("jpg", "txt"), `caption of ${name}`],
+      ]),
+    );
+    write({ "odd.tar": tar });
+    expect(pairs(await listTars(folder))).toEqual(
+      names.map((name) => `odd.tar/${name}: caption of ${name}`),
+    );
+    expect(readdirSync(folder)).toEqual(["odd.tar"]);
+    write({
+      "dots/odd.tar": writeTar([
+        ["a.b/c.d.jpg", "x"],
+        ["a.b/c.txt", "of c"],
+      ]),
+    });
+    expect(await messageOf(listTars(join(folder, "dots")))).toMatch(
+      /1 captions have no picture .*odd\.tar\/a\.b\/c\.txt\. Write each key with both\./,
+    );
   });
 
   it("tells shards of one name apart by their folders", async () => {
