@@ -2,12 +2,20 @@
  * The autoencoder in tiles. With --picture: how far its pictures and latents are from those of the whole
  * autoencoder, in the numbers of scripts/golden/tiling.py. With --side: how long a decode of random
  * latents takes, and how much memory its process held at most; tiles as given, or whole with --tile 0.
+ * Memory is at its most while the first tiles are made: --stop N goes no further, where time is short.
  * Run: npx tsx bench/tiling.ts MODEL (--picture FILE... | --side N) [--encode] [--tile N] [--overlap N]
+ *      [--dtype fp32|int8] [--stop N] [--threads N]
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { picturesToTensor } from "../src/image/picture.js";
-import { type DiffusionModel, decodePicture, loadModel, type Tiles } from "../src/node.js";
+import {
+  type DiffusionModel,
+  DTYPE_CHOICES,
+  decodePicture,
+  loadModel,
+  type Tiles,
+} from "../src/node.js";
 import { posteriorMean } from "../src/pipelines/posterior.js";
 import { torchCpuNoise } from "../src/tensor/random.js";
 import { type Tensor, tensor } from "../src/tensor/tensor.js";
@@ -22,6 +30,8 @@ const { values, positionals } = parseArgs({
     tile: { type: "string", default: "512" },
     overlap: { type: "string", default: "64" },
     threads: { type: "string" },
+    dtype: { type: "string", default: "fp32" },
+    stop: { type: "string" },
   },
 });
 const tiles: Tiles = { tile: Number(values.tile), overlap: Number(values.overlap) };
@@ -64,21 +74,29 @@ async function quality(model: DiffusionModel, file: string): Promise<void> {
 }
 
 async function cost(model: DiffusionModel, side: number): Promise<void> {
-  const run = tiles.tile > 0 ? { ...tiles, onTile: told } : undefined;
+  const abort = new AbortController();
+  const last = Number(values.stop ?? Number.POSITIVE_INFINITY);
+  let made = 0;
+  const onTile = (done: number, count: number): void => {
+    made = done;
+    told(done, count);
+    if (done === last && done < count) abort.abort();
+  };
+  const run = tiles.tile > 0 ? { ...tiles, onTile, signal: abort.signal } : undefined;
   const { factor, vae } = model;
   const noise = torchCpuNoise(0);
   const started = performance.now();
-  if (values.encode) await model.encodeImage(noise.randn([1, vae.inChannels, side, side]), run);
-  else
-    await model.decodeLatents(
-      noise.randn([1, vae.latentChannels, side / factor, side / factor]),
-      run,
-    );
+  const passed = values.encode
+    ? model.encodeImage(noise.randn([1, vae.inChannels, side, side]), run)
+    : model.decodeLatents(noise.randn([1, vae.latentChannels, side / factor, side / factor]), run);
+  await passed.catch((error: unknown) => {
+    if (!abort.signal.aborted) throw error;
+  });
   const seconds = (performance.now() - started) / 1000;
   const peakBytes = process.resourceUsage().maxRSS * 1024;
   const part = values.encode ? "encoder" : "decoder";
-  const size = { width: side, height: side, batch: 1, guided: false };
-  console.log(JSON.stringify({ part, side, tiles, seconds, peakBytes, size }));
+  const { dtype } = values;
+  console.log(JSON.stringify({ part, dtype, side, tiles, made, seconds, peakBytes }));
 }
 
 function told(done: number, count: number): void {
@@ -86,6 +104,7 @@ function told(done: number, count: number): void {
 }
 
 const threads = values.threads === undefined ? undefined : Number(values.threads);
-await using model = await loadModel(positionals[0], { device: "cpu", threads });
+const dtype = DTYPE_CHOICES.find((name) => name === values.dtype);
+await using model = await loadModel(positionals[0], { device: "cpu", dtype, threads });
 for (const file of values.picture) await quality(model, file);
 if (values.side !== undefined) await cost(model, Number(values.side));

@@ -10,6 +10,7 @@ import type { Shortcuts } from "./shortcuts.js";
 import { type TiledPart, type TileProgram, tileGraph } from "./tileGraphs.js";
 import {
   formName,
+  handsOn,
   programsOf,
   type UNetForm,
   type UNetProgram,
@@ -80,7 +81,11 @@ export function modelPrograms(
         traced.get(key) ??
         (int8
           ? int8Source(files, "unet", int8, (p) => trace(name, p))
-          : { graph: trace(name), weights: files.unet.weights });
+          : {
+              graph: trace(name),
+              weights: files.unet.weights,
+              handsOn: handsOn(name as UNetProgram),
+            });
       traced.set(key, known);
       return known;
     };

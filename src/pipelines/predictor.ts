@@ -1,3 +1,4 @@
+import type { Fed, OnDevice, Program } from "../runtime/engine.js";
 import { full, type Tensor } from "../tensor/tensor.js";
 import type { PartForm, ProgramOf, ProgramShelf } from "./programShelf.js";
 import type { UNetForm } from "./unetPrograms.js";
@@ -18,16 +19,19 @@ type Tensors = Readonly<Record<string, Tensor>>;
 /** Keys and values of texts by the tensor that they were made from, for as long as that is there. */
 export type TextMemory = WeakMap<Tensor, Tensors>;
 
+/** Results that go to other programs: on the host, or on the device where that can hold them. */
+type Handed = Readonly<Record<string, Fed>>;
+
 /** What a network keeps from one call for the next. */
 interface Kept {
   readonly context: Tensor;
   readonly shape: readonly number[];
-  readonly features: Tensor;
+  readonly features: Handed;
 }
 
 /**
  * The UNet in one of its forms, for one run: what it reuses it keeps until the next call. `texts` may be
- * shared between runs.
+ * shared between runs. Only latents and predictions cross to a device that can hold the rest.
  */
 export function predictor(
   shelf: ProgramShelf,
@@ -45,14 +49,31 @@ export function predictor(
     shelf.use("unet", form, async (program) => {
       const text = textApart ? await textOf(program, context) : { context };
       const fed = { x, t: full([x.shape[0]!], t), ...text };
-      const run = async (name: string, more: Tensors = {}): Promise<Tensors> =>
-        (await program(name)).run({ ...fed, ...more });
-      if (branch === undefined) return (await run("unet")).prediction!;
-      const shallow = await run("down");
+      if (branch === undefined) return (await (await program("unet")).run(fed)).prediction!;
+      const shallow = await handed(await program("down"), fed);
       if (!reuse || !kept || kept.context !== context || `${kept.shape}` !== `${x.shape}`) {
-        const { features } = await run("deep", shallow);
-        kept = { context, shape: x.shape, features: features! };
+        free(kept?.features ?? {});
+        kept = undefined;
+        const features = await handed(await program("deep"), { ...fed, ...shallow });
+        kept = { context, shape: x.shape, features };
       }
-      return (await run("up", { ...shallow, features: kept.features })).prediction!;
+      const up = await program("up");
+      const { prediction } = await (up.onDevice ?? up).run({
+        ...fed,
+        ...shallow,
+        ...kept.features,
+      });
+      free(shallow);
+      return prediction!;
     });
+}
+
+/** Runs a program whose results go to others: they stay on the device where they can. */
+async function handed(program: Program, inputs: Handed): Promise<Handed> {
+  const on: OnDevice = program.onDevice ?? program;
+  return await (on.leave ? on.leave(inputs) : on.run(inputs));
+}
+
+function free(results: Handed): void {
+  for (const one of Object.values(results)) if ("resident" in one) one[Symbol.dispose]();
 }

@@ -33,6 +33,11 @@ export function programsOf({ branch, textApart }: UNetForm): readonly UNetProgra
   return textApart ? ["text", ...parts] : parts;
 }
 
+/** Whether what a program gives is for others alone, and new in each step. */
+export function handsOn(program: UNetProgram): boolean {
+  return program === "down" || program === "deep";
+}
+
 /** Traces one program of the UNet. Each asks for some of what the others give. */
 export function unetProgramGraph(
   program: UNetProgram,

@@ -5,23 +5,37 @@ import { encodeModel } from "../onnx/model.js";
 import { formatBytes } from "../platform/formatBytes.js";
 import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { check } from "../util/errors.js";
+import { check, invariant } from "../util/errors.js";
 import type { CompleteSpec } from "./cache.js";
 import { type Client, loadSession } from "./client.js";
 import { explained } from "./explain.js";
-import type { SessionSpec } from "./protocol.js";
+import type { Replies, SessionSpec } from "./protocol.js";
+import { type Fed, type Resident, residentsOf } from "./resident.js";
 import type { DeviceName, DeviceSetup } from "./setup.js";
 import type { TrainingEngine } from "./training.js";
 import { trainingEngine } from "./trainingEngine.js";
 import { placeWeights, sessionSpec, unchanged } from "./weights.js";
 import { bindingsOf, unwired, wireInputs, wireShapes } from "./wire.js";
 
+export type { Fed, Resident } from "./resident.js";
 export type { DeviceName, DeviceSetup } from "./setup.js";
 
 /** A graph that is ready to run, with its weights. Holds engine memory until it is disposed. */
 export interface Program extends AsyncDisposable {
   /** Runs once; sizes may differ from run to run wherever the graph's shapes are symbols. */
   run(inputs: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
+  /** The same over what stays on the device; undefined where nothing can. */
+  readonly onDevice?: OnDevice;
+}
+
+/** Runs that are fed what others left on the device. */
+export interface OnDevice {
+  /** As the program's own, where its results come to the host. */
+  run(inputs: Readonly<Record<string, Fed>>): Promise<Readonly<Record<string, Tensor>>>;
+  /** Where they stay: of programs that were loaded to hand them on. */
+  readonly leave?: (
+    inputs: Readonly<Record<string, Fed>>,
+  ) => Promise<Readonly<Record<string, Resident>>>;
 }
 
 /** Settings of one program. */
@@ -39,6 +53,8 @@ export interface LoadOptions {
   readonly settle?: ((weights: StoredTensors) => Promise<SettledWeights | undefined>) | undefined;
   /** Whether the compiled program is needed just once and not kept on disk. */
   readonly once?: boolean | undefined;
+  /** Whether its results are for other programs alone: on devices that can, they stay there then. */
+  readonly handsOn?: boolean | undefined;
 }
 
 /** Weights that lie in files for as long as a program is loaded from them. */
@@ -57,9 +73,11 @@ export interface Engine extends AsyncDisposable {
 
 /** An engine over a connected worker. */
 export function engine(client: Client, setup: DeviceSetup): Engine {
+  const residents = residentsOf(client);
   return {
     device: setup.name,
-    load: (graph, weights, options) => loadProgram(client, setup, graph, weights, options),
+    load: (graph, weights, options) =>
+      loadProgram(client, setup, residents, graph, weights, options),
     training: trainingEngine(client, setup),
     [Symbol.asyncDispose]: () => client.terminate(),
   };
@@ -68,20 +86,23 @@ export function engine(client: Client, setup: DeviceSetup): Engine {
 async function loadProgram(
   client: Client,
   setup: DeviceSetup,
+  residents: ReturnType<typeof residentsOf>,
   graph: Graph,
   weights: StoredTensors,
-  { label, fullPrecision = false, profile, settle, once = false }: LoadOptions,
+  { label, fullPrecision = false, profile, settle, once = false, handsOn = false }: LoadOptions,
 ): Promise<Program> {
   const used = [...graph.params.keys()];
+  const leaves = handsOn && setup.keepsResults === true;
   const over = (stored: StoredTensors) => {
-    const { place, blobs } = placeWeights(label, stored, setup.mapsFiles);
     const compute = fullPrecision ? "f32" : setup.compute;
+    const { place, blobs } = placeWeights(label, stored, { mapsFiles: setup.mapsFiles, compute });
     const lowered = lower(graph, { rules: setup.rules, compute, weight: place });
     const config = waiting(
       setup,
       used.map((name) => stored.get(name)!),
     );
-    const spec = sessionSpec(setup, encodeModel(lowered.onnx), [], { config, profile });
+    const more = { config, profile, resident: leaves };
+    const spec = sessionSpec(setup, encodeModel(lowered.onnx), [], more);
     return { ...lowered, spec, complete: async () => ({ ...spec, blobs: await blobs() }) };
   };
   const { shapeFeeds, buffers, spec, complete } = over(weights);
@@ -97,17 +118,22 @@ async function loadProgram(
         : await loadSession(client, await complete()),
     ),
   );
+  const run = async (inputs: Readonly<Record<string, Fed>>): Promise<Replies["run"]> => {
+    const bindings = bindingsOf(graph, label, inputs);
+    checkBuffers(label, setup, buffers, bindings);
+    const feeds = { ...wireInputs(graph, label, inputs), ...wireShapes(shapeFeeds, bindings) };
+    return await explained(label, setup.name, () =>
+      client.request({ kind: "run", session, feeds }),
+    );
+  };
+  const toHost: OnDevice["run"] = async (inputs) => {
+    invariant(!leaves, `${label}: its results stay on the device`);
+    return unwired(label, (await run(inputs)).outputs);
+  };
+  const leave: OnDevice["leave"] = async (inputs) => residents((await run(inputs)).residents);
   return {
-    async run(inputs) {
-      const feeds = { ...wireInputs(graph, label, inputs) };
-      const bindings = bindingsOf(graph, label, inputs);
-      checkBuffers(label, setup, buffers, bindings);
-      Object.assign(feeds, wireShapes(shapeFeeds, bindings));
-      const reply = await explained(label, setup.name, () =>
-        client.request({ kind: "run", session, feeds }),
-      );
-      return unwired(label, reply.outputs);
-    },
+    run: toHost,
+    ...(setup.keepsResults ? { onDevice: { run: toHost, ...(leaves ? { leave } : {}) } } : {}),
     [Symbol.asyncDispose]: async () => {
       // Once the worker is gone, its memory is too.
       await client.request({ kind: "release", session }).catch(() => {});

@@ -13,6 +13,16 @@ export type WireTensor =
 
 export type WireTensors = Readonly<Record<string, WireTensor>>;
 
+/** A result that stayed with the worker, by its number there. */
+export interface WireResident {
+  readonly type: "resident";
+  readonly shape: readonly number[];
+  readonly resident: number;
+}
+
+/** What a run is fed. */
+export type WireFeeds = Readonly<Record<string, WireTensor | WireResident>>;
+
 /** Bytes of weights that lie in no file an engine could map. */
 export interface WeightBlob {
   readonly path: string;
@@ -32,6 +42,8 @@ export interface SessionSpec {
   readonly config: Readonly<Record<string, string>>;
   /** Whether the engine holds on to memory that it has used; by default it does. */
   readonly arena?: boolean;
+  /** Whether its results stay on the device; by default they come to the host. */
+  readonly resident?: boolean;
   /** Writes the optimised graph here while loading. */
   readonly saveTo: string | undefined;
   /** Write a profile when the session is released. */
@@ -78,7 +90,9 @@ export type PartValues = Readonly<Record<string, Float32Array<ArrayBuffer>>>;
 
 export type Request =
   | { readonly kind: "load"; readonly spec: SessionSpec; readonly stores?: StoreBindings }
-  | { readonly kind: "run"; readonly session: number; readonly feeds: WireTensors }
+  | { readonly kind: "run"; readonly session: number; readonly feeds: WireFeeds }
+  /** Frees results that stayed. */
+  | { readonly kind: "forget"; readonly residents: readonly number[] }
   | { readonly kind: "release"; readonly session: number }
   | { readonly kind: "createStore"; readonly spec: StoreSpec }
   | {
@@ -102,7 +116,12 @@ type Nothing = Readonly<Record<never, never>>;
 
 export interface Replies {
   load: { readonly session: number };
-  run: { readonly outputs: WireTensors };
+  run: {
+    readonly outputs: WireTensors;
+    /** Results that stayed, by their names. */
+    readonly residents: Readonly<Record<string, WireResident>>;
+  };
+  forget: Nothing;
   release: Nothing;
   createStore: { readonly store: number; readonly parts: readonly string[] };
   writeStore: Nothing;

@@ -11,8 +11,11 @@ import type {
   RequestMessage,
   SessionSpec,
   StoreBindings,
+  WireFeeds,
+  WireResident,
   WireTensor,
 } from "./protocol.js";
+import { type Residents, residents } from "./residentHost.js";
 import { type Hosted, storeHandlers } from "./storeHost.js";
 
 export type { OrtModule } from "./ort.js";
@@ -43,6 +46,7 @@ function sessionOptions(spec: SessionSpec): Ort.InferenceSession.SessionOptions 
     enableMemPattern: false,
     enableCpuMemArena: spec.arena ?? true,
     ...(spec.threads === undefined ? {} : { intraOpNumThreads: spec.threads }),
+    ...(spec.resident ? { preferredOutputLocation: "gpu-buffer" } : {}),
     ...(spec.saveTo === undefined ? {} : { optimizedModelFilePath: spec.saveTo }),
     ...(spec.profile === undefined
       ? {}
@@ -93,8 +97,9 @@ export function hostSessions(
 function sessionHandlers(
   ort: OrtModule,
   parameter: (binding: Binding) => Hosted,
-): Pick<Handlers, "load" | "run" | "release"> {
+): Pick<Handlers, "load" | "run" | "forget" | "release"> {
   const sessions = new Map<number, HostedSession>();
+  const staying = residents();
   const find = (id: number): HostedSession => {
     const found = sessions.get(id);
     invariant(found !== undefined, `no session ${id}`);
@@ -112,20 +117,25 @@ function sessionHandlers(
       return { session: id };
     },
     async run(request) {
-      const feeds: Record<string, Ort.Tensor> = {};
-      for (const [name, { type, data, shape }] of Object.entries(request.feeds)) {
-        feeds[name] = new ort.Tensor(type as "float32", data as Float32Array, shape);
-      }
+      const feeds = tensorsOf(ort, request.feeds, staying);
       const { session, stores } = find(request.session);
       const results = stores
         ? await runOverStores(session, feeds, stores, parameter)
         : await session.run(feeds);
       const outputs: Record<string, WireTensor> = {};
+      const kept: Record<string, WireResident> = {};
       for (const [name, value] of Object.entries(results)) {
-        const data = value.data as Float32Array;
-        outputs[name] = { type: "float32", shape: value.dims, data };
+        if (value.location === "gpu-buffer") kept[name] = staying.keep(value);
+        else {
+          const data = value.data as Float32Array;
+          outputs[name] = { type: "float32", shape: value.dims, data };
+        }
       }
-      return { outputs };
+      return { outputs, residents: kept };
+    },
+    forget({ residents }) {
+      for (const resident of residents) staying.forget(resident);
+      return {};
     },
     async release({ session }) {
       await find(session).session.release();
@@ -133,6 +143,22 @@ function sessionHandlers(
       return {};
     },
   };
+}
+
+/** What a run is fed, as the engine takes it. */
+function tensorsOf(
+  ort: OrtModule,
+  feeds: WireFeeds,
+  staying: Residents,
+): Record<string, Ort.Tensor> {
+  const tensors: Record<string, Ort.Tensor> = {};
+  for (const [name, feed] of Object.entries(feeds)) {
+    tensors[name] =
+      feed.type === "resident"
+        ? staying.find(feed)
+        : new ort.Tensor(feed.type as "float32", feed.data as Float32Array, feed.shape);
+  }
+  return tensors;
 }
 
 /** The buffers of a reply, which move to the host. */

@@ -26,6 +26,8 @@ export interface DeviceSetup {
   readonly threads: number | undefined;
   /** Whether the engine reads weights from files itself, by path and offset. */
   readonly mapsFiles: boolean;
+  /** Whether results can stay where the next program takes them. */
+  readonly keepsResults?: boolean;
   /** Bytes that one buffer may have; beyond it some kernels answer zeros. */
   readonly bufferBytes?: number | undefined;
   /** Session configuration entries. */

@@ -35,6 +35,7 @@ export function deviceSetup(
         ...common,
         rules: gpuRules(bufferBytes ?? WEBGPU_BASELINE.bindingBytes),
         mapsFiles: true,
+        keepsResults: true,
         bufferBytes: bufferBytes ?? WEBGPU_BASELINE.bindingBytes,
         // What the GPU cannot do must fail here, not crawl on the CPU in silence.
         config: { "session.disable_cpu_ep_fallback": "1" },

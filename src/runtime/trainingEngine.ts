@@ -82,7 +82,10 @@ async function loadProgram(
   });
   const used = checkWeights(label, graph, owners, frozen);
   checkGradients(label, gradients, owners);
-  const { place, blobs } = placeWeights(label, frozen, setup.mapsFiles);
+  const { place, blobs } = placeWeights(label, frozen, {
+    mapsFiles: setup.mapsFiles,
+    compute: "f32",
+  });
   const { onnx, shapeFeeds } = lower(graph, {
     rules: training.rules,
     compute: "f32",

@@ -1,6 +1,9 @@
+import type { ComputeType } from "../onnx/builder.js";
 import type { PlacedWeight } from "../onnx/lower.js";
-import { readTensor } from "../tensor/convert.js";
+import { fromFloat32, readTensor } from "../tensor/convert.js";
+import type { DType } from "../tensor/dtype.js";
 import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
+import { sizeOf } from "../tensor/tensor.js";
 import { check } from "../util/errors.js";
 import type { SessionSpec, WeightBlob } from "./protocol.js";
 import type { DeviceSetup } from "./setup.js";
@@ -15,12 +18,13 @@ const READS_AT_ONCE = 16;
 
 /**
  * Weights in files are named by path and offset, others are read when the program is loaded. The engine
- * takes all of them from files or all from memory: one that lies in no file takes the rest along.
+ * takes all of them from files or all from memory: one that lies in no file takes the rest along. What
+ * is read for half precision is rounded on the way.
  */
 export function placeWeights(
   label: string,
   weights: StoredTensors,
-  mapsFiles: boolean,
+  { mapsFiles, compute }: { readonly mapsFiles: boolean; readonly compute: ComputeType },
 ): { place: (name: string) => PlacedWeight; blobs: () => Promise<WeightBlob[]> } {
   const inMemory = new Map<string, StoredTensor>();
   const maps = mapsFiles && [...weights.values()].every(lies);
@@ -34,19 +38,17 @@ export function placeWeights(
         return { dtype, data: { kind: "external", location, offset, length } };
       }
       inMemory.set(name, weight);
-      // onnxruntime-web's WebGPU build cannot cast bfloat16.
-      const widened = dtype === "bf16" ? 2 : 1;
-      return {
-        dtype: dtype === "bf16" ? "f32" : dtype,
-        data: { kind: "external", location: name, offset: 0, length: widened * length },
-      };
+      const sent = sentAs(dtype, compute);
+      const bytes = sent === dtype ? length : sizeOf(weight.shape) * (sent === "f16" ? 2 : 4);
+      const data = { kind: "external", location: name, offset: 0, length: bytes } as const;
+      return { dtype: sent, data };
     },
     async blobs() {
       const blobs: WeightBlob[] = [];
       const entries = [...inMemory];
       for (let i = 0; i < entries.length; i += READS_AT_ONCE) {
         const group = entries.slice(i, i + READS_AT_ONCE).map(async ([path, weight]) => {
-          return { path, data: await readBlob(weight) };
+          return { path, data: await readBlob(weight, compute) };
         });
         blobs.push(...(await Promise.all(group)));
       }
@@ -59,10 +61,21 @@ export function placeWeights(
 const lies = ({ source, length }: StoredTensor): boolean =>
   source.path !== undefined || length === 0;
 
-/** A weight's bytes in a buffer of their own, which moves to the worker; bfloat16 as float32. */
-async function readBlob(weight: StoredTensor): Promise<Uint8Array<ArrayBuffer>> {
-  if (weight.dtype === "bf16") return new Uint8Array((await readTensor(weight)).data.buffer);
-  return (await weight.source.read(weight.offset, weight.length)).slice();
+/**
+ * What a weight is in the worker's memory: onnxruntime-web's WebGPU build cannot cast bfloat16, and
+ * half precision has no need of more bytes than it computes with.
+ */
+const sentAs = (dtype: DType, compute: ComputeType): DType =>
+  dtype === "bf16" || dtype === "f32" ? compute : dtype;
+
+/** A weight's bytes in a buffer of their own, which moves to the worker. */
+async function readBlob(
+  weight: StoredTensor,
+  compute: ComputeType,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const { dtype, source, offset, length } = weight;
+  if (sentAs(dtype, compute) === dtype) return (await source.read(offset, length)).slice();
+  return fromFloat32((await readTensor(weight)).data, compute);
 }
 
 /** What a session over these weights is made of. */

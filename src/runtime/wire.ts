@@ -3,18 +3,20 @@ import type { Graph } from "../graph/graph.js";
 import type { ShapeFeed } from "../onnx/builder.js";
 import { type Tensor, tensor } from "../tensor/tensor.js";
 import { invariant } from "../util/errors.js";
-import type { WireTensor, WireTensors } from "./protocol.js";
+import type { WireFeeds, WireTensors } from "./protocol.js";
+import type { Fed } from "./resident.js";
 
 /** A graph's inputs as the worker takes them. Whole numbers are given as floats. */
 export function wireInputs(
   graph: Graph,
   label: string,
-  inputs: Readonly<Record<string, Tensor>>,
-): WireTensors {
+  inputs: Readonly<Record<string, Fed>>,
+): WireFeeds {
   return Object.fromEntries(
-    [...graph.inputs].map(([name, { type }]): [string, WireTensor] => {
+    [...graph.inputs].map(([name, { type }]): [string, WireFeeds[string]] => {
       const fed = inputs[name];
       invariant(fed !== undefined, `${label}: input "${name}" is missing`);
+      if ("resident" in fed) return [name, fed.resident];
       const { shape, data } = fed;
       if (type === "float") return [name, { type: "float32", shape, data }];
       const whole = new Int32Array(data);
@@ -29,7 +31,7 @@ export function wireInputs(
 export function bindingsOf(
   graph: Graph,
   label: string,
-  inputs: Readonly<Record<string, Tensor>>,
+  inputs: Readonly<Record<string, Fed>>,
 ): Bindings {
   const bindings: Record<string, number> = {};
   for (const [name, v] of graph.inputs) {
