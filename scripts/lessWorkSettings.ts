@@ -42,12 +42,15 @@ export function settingsOf(steps: number): Readonly<Record<Kind, readonly Settin
   return {
     fewer,
     guidance: [guided(0, 0.75), guided(0, 0.5), guided(0.1, 0.75), guided(0.25, 1)],
-    cache: [cached(2), cached(3), cached(5), cached(3, 2), cached(3, 0, 1.4), cached(5, 0, 1.4)],
+    cache: [
+      ...[cached(2), cached(3), cached(5), cached(3, 2)],
+      ...[cached(2, 0, 1.4), cached(3, 0, 1.4), cached(5, 0, 1.4), cached(5, 0, 1.8)],
+    ],
     merge: [merged(2), merged(4), merged(8)],
     together: [
-      together(cached(2), guided(0, 0.75)),
-      together(cached(3), guided(0, 0.75)),
-      together(cached(3), merged(4)),
+      together(cached(2, 0, 1.4), guided(0, 0.75)),
+      together(cached(3, 0, 1.4), guided(0, 0.75)),
+      together(cached(3, 0, 1.4), merged(4)),
     ],
   };
 }

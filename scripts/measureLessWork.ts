@@ -278,7 +278,7 @@ async function measureShapes() {
     return { flags, work: all.map((x, k) => x / plain[k]!) };
   };
   const { guidance, cache, merge, together } = settingsOf(STEPS);
-  const rows = [await over("text at each step", {}, { textApart: false })];
+  const rows = [await over("keys and values of the text at each step", {}, { textApart: false })];
   for (const { flags, request } of [...guidance, ...cache, ...merge, ...together])
     rows.push(await over(flags, request));
   return { sides: SIDES, steps: STEPS, flopsPerGuidedStep: plain.map((x) => x / STEPS), rows };
