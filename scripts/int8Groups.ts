@@ -8,12 +8,11 @@ import {
   type Int8Part,
   int8Program,
   keepsOf,
-  observed,
-  observingProgram,
   type Peaks,
   rangesOf,
   type WeightLimit,
 } from "../src/pipelines/int8.js";
+import { observed, overRanges } from "../src/pipelines/int8Runs.js";
 import type { Platform } from "../src/platform/types.js";
 import type { Engine, Program } from "../src/runtime/engine.js";
 import type { Tensor } from "../src/tensor/tensor.js";
@@ -99,25 +98,21 @@ export async function partLoader(
   const options = {
     label: `${part} of ${files.name}`,
     once: true,
-    settle: (weights: Parameters<typeof settle>[1]) => settle(platform, weights, false),
+    settle: (weights: Parameters<typeof settle>[1]) => settle(platform, weights),
   };
   // Kept layers would spoil what the others see.
   const peaks: Peaks = new Map();
   for (const keeps of [() => false, keepsOf(part)]) {
     const own: Peaks = new Map();
-    const observing = observingProgram(files, part, limit, trace, keeps);
-    await using program = observed(
-      await engine.load(observing.graph, observing.weights, options),
-      observing,
-      own,
-    );
+    const int8 = int8Program(files, part, limit, trace, keeps);
+    await using program = observed(await engine.load(int8.graph, int8.weights, options), int8, own);
     for (const inputs of seen) await program.run(inputs);
     for (const [path, peak] of own) peaks.set(path, peak);
   }
   const ranges = rangesOf(peaks, ROOM);
-  return (keeps) => {
-    const { graph, weights } = int8Program(files, part, ranges, limit, trace, keeps);
-    return engine.load(graph, weights, options);
+  return async (keeps) => {
+    const int8 = int8Program(files, part, limit, trace, keeps);
+    return overRanges(await engine.load(int8.graph, int8.weights, options), int8, ranges);
   };
 }
 

@@ -112,15 +112,18 @@ type RoundersInTurn = <T>(
   act: (begin: (rounding: Rounding) => Rounder) => Promise<T>,
 ) => Promise<T>;
 
-/** As many rounders as are at work at a time. */
+/** As many rounders as are at work at a time, and none, nor their memory, when none is. */
 function roundersInTurn(): RoundersInTurn {
   const idle: ReturnType<typeof rounders>[] = [];
+  let busy = 0;
   return async (act) => {
     const begin = idle.pop() ?? rounders();
+    busy++;
     try {
       return await act(begin);
     } finally {
       idle.push(begin);
+      if (--busy === 0) idle.length = 0;
     }
   };
 }

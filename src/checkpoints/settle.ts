@@ -10,13 +10,11 @@ const ALIGNMENT = 64;
 
 /**
  * Puts weights that are worked out into files that an engine can map, in the folder of compiled
- * programs. Those that another program wrote are found again; `keeps` leaves them for the next one.
- * Undefined where the disk has no room.
+ * programs, for as long as a program is loaded from them. Undefined where the disk has no room.
  */
 export async function settle(
   platform: SettlePlatform,
   weights: StoredTensors,
-  keeps: boolean,
 ): Promise<SettledWeights | undefined> {
   const { files, cacheDir } = platform;
   const folder = `${cacheDir}/programs`;
@@ -34,7 +32,7 @@ export async function settle(
     weights: new Map([...weights, ...found.flatMap((tensors) => [...tensors])]),
     [Symbol.asyncDispose]: async () => {
       // What is mapped stays so; where a system forbids this, the cache sweeps up later.
-      for (const path of keeps ? [small] : [small, whole]) await files.remove(path).catch(() => {});
+      for (const path of [small, whole]) await files.remove(path).catch(() => {});
     },
   };
 }
@@ -69,9 +67,24 @@ async function inFile(
   );
 }
 
+/** Tensors that are worked out while those before them are written: a layer has three. */
+const AHEAD = 4;
+
 async function* pieces(tensors: StoredTensors): AsyncGenerator<Uint8Array> {
-  for (const { source, offset, length } of tensors.values()) {
-    yield await source.read(offset, length);
-    yield new Uint8Array(-length & (ALIGNMENT - 1));
+  const rest = tensors.values();
+  const begun: Promise<Uint8Array>[] = [];
+  const begin = (): void => {
+    const { done, value } = rest.next();
+    if (done) return;
+    const reading = value.source.read(value.offset, value.length);
+    reading.catch(() => {}); // whoever awaits it is told
+    begun.push(reading);
+  };
+  for (let i = 0; i < AHEAD; i++) begin();
+  for (let next = begun.shift(); next; next = begun.shift()) {
+    const bytes = await next;
+    begin();
+    yield bytes;
+    yield new Uint8Array(-bytes.length & (ALIGNMENT - 1));
   }
 }

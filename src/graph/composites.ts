@@ -29,6 +29,7 @@ export interface CompositeSpecs extends GradientSpecs {
   linear: Readonly<Record<never, never>>;
   int8Linear: Readonly<Record<never, never>>;
   int8Conv2d: PrimitiveAttrs["conv2d"];
+  int8Peak: Readonly<Record<never, never>>;
   layerNorm: { readonly eps: number };
   inverseDeviation: { readonly eps: number };
   groupNorm: { readonly groups: number; readonly eps: number };
@@ -115,6 +116,16 @@ export function int8Conv2d(
   const units = op.reshape(scale, [scale.shape[0]!, 1, 1, 1]);
   const exact = op.conv2d(x, op.mul(weight, units), bias, options) as Value<"conv2d">;
   return named("int8Conv2d", exact.attrs, [x, weight, scale, bias, range], exact);
+}
+
+/**
+ * Largest magnitudes of what an `int8Conv2d` gives [B,O,H,W] before its bias [O], by channel -> [O]. A
+ * device may tell them to within one unit of the whole numbers that it gave.
+ */
+export function int8Peak(result: Value, bias: Value): Value {
+  const plain = op.sub(result, op.reshape(bias, [bias.shape[0]!, 1, 1]));
+  const peak = op.reshape(op.reduceMax(op.abs(plain), [0, 2, 3]), bias.shape);
+  return named("int8Peak", {}, [result, bias], peak);
 }
 
 /** Normalises the last axis, then scales and shifts. Ba et al. 2016. */

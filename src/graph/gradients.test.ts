@@ -289,6 +289,7 @@ const COMPOSITES: { readonly [C in Forward]: readonly Case[] } = {
       shapes: [[1, 2, 3, 3], [3, 2, 3, 3], [3], [3]],
     },
   ],
+  int8Peak: [{ f: (x, b) => composite.int8Peak(x, b), shapes: [[2, 3, 2, 2], [3]] }],
   layerNorm: [
     { f: (x, w, b) => composite.layerNorm(x, w, b, 1e-2), shapes: [[2, 2, 4], [4], [4]] },
     { f: (x, w, b) => composite.layerNorm(x, w, b, 1e-2), shapes: [[5], [5], [5]] },

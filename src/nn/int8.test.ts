@@ -80,23 +80,25 @@ test("layers are recorded by names that a device may take", () => {
   expect(composites(conv2d(p.at("point"), x, 8, 1))).toEqual(["int8Linear"]);
 });
 
-test("an observer is shown every convolution with a range, and chooses it", () => {
-  const seen: { path: string; shape: Value["shape"]; range: Value }[] = [];
+test("an observer chooses ranges, and is told what results take of them", () => {
+  const seen: { path: string; shape: Value["shape"] }[] = [];
   const observer: RangeObserver = {
-    range: (path, norms) => op.mul(norms, op.input(`factor of ${path}`, norms.shape)),
-    result: (path, result, range) => void seen.push({ path, shape: result.shape, range }),
+    range: (path) =>
+      path === "c" ? undefined : op.input(`range of ${path}`, [path === "a" ? 8 : 4]),
+    peak: (path, { shape }) => void seen.push({ path, shape }),
   };
   const params = asked(
-    (p) => conv2d(p.at("point"), conv2d(p.at("b"), conv2d(p.at("a"), x, 8, 3), 4, 3), 4, 1),
+    (p) => {
+      const b = conv2d(p.at("b"), conv2d(p.at("a"), x, 8, 3), 4, 3);
+      return conv2d(p.at("point"), conv2d(p.at("c"), b, 2, 3), 4, 1);
+    },
     { observer },
   );
-  expect(names(params)).toEqual(
-    expect.arrayContaining(["a.weight_norm", "b.weight_norm", "point.weight_int8"]),
-  );
-  expect(names(params).filter((name) => name.includes("range"))).toEqual([]);
-  expect(seen.map(({ path, shape }) => [path, shape])).toEqual([
-    ["a", [1, 8, 4, 4]],
-    ["b", [1, 4, 4, 4]],
+  expect(names(params)).toEqual(expect.arrayContaining(["a.weight_int8", "point.weight_int8"]));
+  expect(names(params).filter((name) => /range|norm/.test(name))).toEqual(["c.output_range"]);
+  expect(seen).toEqual([
+    { path: "a", shape: [8] },
+    { path: "b", shape: [4] },
+    { path: "c", shape: [2] },
   ]);
-  expect(seen.map(({ range }) => range.shape)).toEqual([[8], [4]]);
 });

@@ -1,4 +1,4 @@
-import { int8Conv2d, int8Linear } from "../graph/composites.js";
+import { int8Conv2d, int8Linear, int8Peak } from "../graph/composites.js";
 import * as op from "../graph/ops.js";
 import type { Value } from "../graph/value.js";
 import { dense } from "./layers.js";
@@ -9,16 +9,16 @@ import { params } from "./params.js";
 export interface Int8Options {
   /** Whether the layer of this path stays as it is. */
   readonly keeps: (path: string) => boolean;
-  /** What to do where ranges are not known yet: find them out. */
+  /** Who chooses ranges where they are no parameters, and is told how much results take of them. */
   readonly observer?: RangeObserver;
 }
 
-/** Watches convolutions while their ranges are being found out. */
+/** Watches convolutions whose ranges it chooses. */
 export interface RangeObserver {
-  /** Largest magnitudes to try [O], given those of the weight's rows, sqrt(sum of squares) [O]. */
-  range(path: string, rowNorms: Value): Value;
-  /** Called with each result before its bias [B,O,H,W], and with the range that was tried. */
-  result(path: string, result: Value, range: Value): void;
+  /** Largest magnitudes to expect [O]; a parameter where it is undefined. */
+  range(path: string): Value | undefined;
+  /** Called with the largest magnitudes of each result before its bias [O]. */
+  peak(path: string, peak: Value): void;
 }
 
 /** Names of what an 8-bit layer asks for, below its path. */
@@ -27,7 +27,7 @@ export const INT8_PARAMS = {
   weight: "weight_int8",
   /** What one of them stands for [O]. */
   scale: "weight_scale",
-  /** sqrt(sum of squares) of the weight's rows [O]; asked for while ranges are found out. */
+  /** sqrt(sum of squares) of the weight's rows [O]: no graph asks for it, who looks for ranges does. */
   norm: "weight_norm",
   /** Largest magnitudes of a convolution's results before the bias [O]. */
   range: "output_range",
@@ -51,7 +51,7 @@ function pointwise(p: Params, x: Value, outChannels: number): Value {
 
 /** Weights in 8 bits, each output channel in units of its own. */
 export function int8({ keeps, observer }: Int8Options): WeightRule {
-  const { weight: values, scale, norm, range } = INT8_PARAMS;
+  const { weight: values, scale, range } = INT8_PARAMS;
   return {
     linear(p, x, outFeatures, bias) {
       return (keeps(p.path) ? dense.linear : product)(p, x, outFeatures, bias);
@@ -63,13 +63,10 @@ export function int8({ keeps, observer }: Int8Options): WeightRule {
         weight: p.get(values, [outChannels, x.shape[1] as number, kernel, kernel], ZEROS),
         scale: p.get(scale, [outChannels], ONES),
         bias: p.get("bias", [outChannels], ZEROS),
-        range: observer
-          ? observer.range(p.path, p.get(norm, [outChannels], ONES))
-          : p.get(range, [outChannels], ONES),
+        range: observer?.range(p.path) ?? p.get(range, [outChannels], ONES),
       };
       const result = int8Conv2d(x, operands, options);
-      const bias = op.reshape(operands.bias, [outChannels, 1, 1]);
-      observer?.result(p.path, op.sub(result, bias), operands.range);
+      observer?.peak(p.path, int8Peak(result, operands.bias));
       return result;
     },
   };

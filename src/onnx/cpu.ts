@@ -1,5 +1,5 @@
 import { type Dim, dimProduct } from "../graph/dim.js";
-import { int8Conv2d, int8Linear } from "./int8.js";
+import { int8Conv2d, int8Linear, int8Peak } from "./int8.js";
 import { STANDARD_PRIMITIVES } from "./primitives.js";
 import type { CompositeRule, LoweringRules } from "./rules.js";
 
@@ -42,6 +42,7 @@ export const CPU_RULES: LoweringRules = {
     linear,
     int8Linear,
     int8Conv2d,
+    int8Peak,
     layerNorm: (b, inputs, _, { eps }) =>
       b.node("LayerNormalization", inputs, { axis: -1, epsilon: { float: eps } }),
     groupNorm,

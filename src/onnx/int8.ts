@@ -68,8 +68,35 @@ export const int8Conv2d: CompositeRule<"int8Conv2d"> = (b, inputs, v, { stride, 
   // Rows of pixels keep the engine from turning results to channels last, where units of single
   // channels cost it six times as long.
   const rows = b.node("Reshape", [convolved, b.int64([0, 0, -1])]);
-  const floats = b.node("DequantizeLinear", [rows, units, zeros], { axis: 1 });
+  const told = isOp(v.inputs[RANGE]!, "param") ? units : watched(b, rows, units);
+  const floats = b.node("DequantizeLinear", [rows, told, zeros], { axis: 1 });
   return b.node("Reshape", [floats, b.shape(v.shape)]);
+};
+
+/** Where the ranges are among the operands of a convolution. */
+const RANGE = 4;
+
+/**
+ * The units again. Ranges that are fed may be too small, so that the largest magnitudes of results are
+ * worked out, from whole numbers, of which that takes no time. The units then depend on them: what
+ * nothing waits for the engine would put off, and hold on to all results until the end.
+ */
+function watched(b: Builder, rows: string, units: string): string {
+  const extreme = (opType: string): string =>
+    b.cast(b.node(opType, [rows, b.int64([0, 2])], { keepdims: 0 }), "f32");
+  const middle = b.floats([], [MIDDLE]);
+  const above = b.node("Sub", [extreme("ReduceMax"), middle]);
+  const below = b.node("Sub", [middle, extreme("ReduceMin")]);
+  const peaks = b.node("Mul", [b.node("Max", [above, below]), units]);
+  return b.node("Add", [units, b.node("Mul", [peaks, b.floats([], [0])])]);
+}
+
+/** What `watched` has worked out on the way to a result. */
+export const int8Peak: CompositeRule<"int8Peak"> = (b, [result]) => {
+  const maker = (name: string) => b.nodes.find(({ outputs }) => outputs[0] === name)!;
+  const floats = maker(maker(result!).inputs[0]!);
+  const nothing = maker(maker(floats.inputs[1]!).inputs[1]!);
+  return nothing.inputs[0]!;
 };
 
 /**

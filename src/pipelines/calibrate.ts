@@ -1,11 +1,22 @@
-import type { ModelFiles, SettlePlatform } from "../checkpoints/index.js";
+import { type ModelFiles, requireFinite, type SettlePlatform } from "../checkpoints/index.js";
 import { mask, picture } from "../image/picture.js";
 import type { Platform } from "../platform/types.js";
 import type { Engine } from "../runtime/engine.js";
 import { check } from "../util/errors.js";
+import type { Handover } from "./handover.js";
 import { inpaint } from "./inpaint.js";
-import { type Int8Part, type Int8Ranges, type Peaks, rangesOf, weightLimit } from "./int8.js";
+import {
+  INT8_PARTS,
+  type Int8Part,
+  type Int8Ranges,
+  keepsOf,
+  type Peaks,
+  rangesOf,
+  type WeightLimit,
+  weightLimit,
+} from "./int8.js";
 import { type DiffusionModel, openModel } from "./model.js";
+import type { Part } from "./parts.js";
 import type { GenerationRequest } from "./request.js";
 import type { Generation } from "./run.js";
 import { textToImage } from "./textToImage.js";
@@ -55,24 +66,51 @@ export async function* calibrate(
     signal,
     seed = 0n,
   }: CalibrationOptions,
+  own: {
+    /** What `weightLimit` says, where that is known. */
+    readonly limit?: WeightLimit;
+    /** Who takes over the programs that measured. */
+    readonly handover?: Handover | undefined;
+  } = {},
 ): AsyncGenerator<CalibrationProgress, Int8Ranges, undefined> {
   check(prompts.length > 0, "bad-argument", "calibrate: expected a prompt or more, got none.");
   check(room >= 1, "bad-argument", `calibrate: expected room of 1 or more, got ${room}.`);
   const peaks: Record<Int8Part, Peaks> = { unet: new Map(), decoder: new Map() };
-  const limit = await weightLimit(engine);
+  const { limit = await weightLimit(engine), handover } = own;
   await using model = await openModel(files, {
     engine,
     lowMemory,
     availableMemory: () => platform?.availableMemory?.() ?? Number.POSITIVE_INFINITY,
-    int8: { limit, peaks, platform },
+    int8: { limit, peaks, platform, handover },
   });
+  await requireFiniteFloats(files, model.graphs);
   const total = prompts.length * steps;
   for (const [k, prompt] of prompts.entries()) {
-    const request = { prompt, steps, width, height, signal, seed: seed + BigInt(k) };
+    const isLast = k + 1 === prompts.length;
+    const freeParts: readonly Part[] = isLast ? ["text", "encoder"] : [];
+    const request = { prompt, steps, width, height, signal, freeParts, seed: seed + BigInt(k) };
     for await (const { i, count } of draw(model, request))
       yield { done: k * steps + ((i + 1) / count) * steps, total };
   }
+  if (!lowMemory) handover?.open();
   return { unet: rangesOf(peaks.unet, room), decoder: rangesOf(peaks.decoder, room) };
+}
+
+/** What is not rounded and so looked at nowhere else: norms, biases, and layers that are kept. */
+async function requireFiniteFloats(
+  { unet, vae }: ModelFiles,
+  graphs: DiffusionModel["graphs"],
+): Promise<void> {
+  for (const part of INT8_PARTS) {
+    const { params } = graphs[part];
+    const keeps = keepsOf(part);
+    const { weights } = part === "unet" ? unet : vae;
+    const floats = [...weights].filter(([name, { shape }]) => {
+      const path = name.slice(0, name.lastIndexOf("."));
+      return params.has(name) && (shape.length < 2 || keeps(path));
+    });
+    await requireFinite(new Map(floats));
+  }
 }
 
 /** A picture; inpainting models are shown colours that run into each other, half of them masked. */

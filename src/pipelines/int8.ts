@@ -10,12 +10,12 @@ import * as op from "../graph/ops.js";
 import type { Value } from "../graph/value.js";
 import { INT8_PARAMS, type Int8Options, int8Params } from "../nn/int8.js";
 import type { Params } from "../nn/params.js";
-import type { Engine, Program } from "../runtime/engine.js";
+import type { Engine } from "../runtime/engine.js";
 import { type StoredTensors, storedInMemory } from "../tensor/stored.js";
-import { full, type Tensor, tensor } from "../tensor/tensor.js";
+import { full } from "../tensor/tensor.js";
 import { memorySource } from "../util/bytes.js";
-import { TintypeError } from "../util/errors.js";
 import { decoderGraph, unetGraph } from "./graphs.js";
+import type { Handover } from "./handover.js";
 
 /** Parts that can be computed in 8 bits; text encoder and VAE encoder take little time. */
 export type Int8Part = "unet" | "decoder";
@@ -36,28 +36,58 @@ export type Int8Mode = {
   readonly limit: WeightLimit;
   /** Where rounded weights are put while a program is compiled; they stay in memory without it. */
   readonly platform?: SettlePlatform | undefined;
+  /** Programs that found out ranges, for the model that is drawn with. */
+  readonly handover?: Handover | undefined;
 } & ({ readonly ranges: Int8Ranges } | { readonly peaks: Readonly<Record<Int8Part, Peaks>> });
 
-/** One part in 8 bits: its graph and the weights that it asks for. */
+/**
+ * One part in 8 bits: its graph and the weights that it asks for. The graph is fed the ranges of its
+ * convolutions and tells how much of them was taken, so that one program finds them out and uses them.
+ */
 export interface Int8Program {
   readonly graph: Graph;
   readonly weights: StoredTensors;
+  /** The same over ranges that are parameters, which tells nothing: what it takes of memory. */
+  readonly plain: Graph;
+  /** Convolutions in the order of their ranges, with their channels. */
+  readonly layers: ReadonlyMap<string, number>;
 }
 
 /** Whether sums of two products of 8-bit numbers saturate on this processor decides the limit. */
 export type WeightLimit = 127 | 63;
 
-/** A part over ranges that are known, or a program of it: what `trace` makes. */
+/** What ranges are fed as, and how much of them was taken comes back as: all layers' channels [N]. */
+export const RANGES = "ranges";
+export const PEAKS = "peaks";
+
+/** A part, or a program of it: what `trace` makes. */
 export function int8Program(
   files: ModelFiles,
   part: Int8Part,
-  ranges: OutputRanges,
   limit: WeightLimit,
   trace: (p: Params) => Graph,
   keeps: Int8Options["keeps"] = keepsOf(part),
 ): Int8Program {
-  const graph = trace(int8Params({ keeps }));
-  return { graph, weights: int8Weights(graph, weightsOf(files, part), { limit, ranges }) };
+  const plain = trace(int8Params({ keeps }));
+  const layers = ranged(plain);
+  const count = [...layers.values()].reduce((n, channels) => n + channels, 0);
+  const fed = op.input(RANGES, [count]);
+  const own = new Map<string, Value>();
+  let at = 0;
+  for (const [path, channels] of layers) {
+    own.set(path, op.slice(fed, 0, at, channels));
+    at += channels;
+  }
+  const peaks = new Map<string, Value>();
+  const observer: Int8Options["observer"] = {
+    range: (path) => own.get(path),
+    peak: (path, peak) => peaks.set(path, peak),
+  };
+  const { outputs } = trace(int8Params({ keeps, observer }));
+  const all = [...layers.keys()].map((path) => peaks.get(path)!);
+  const graph = graphOf(count > 0 ? { ...outputs, [PEAKS]: op.concat(all, 0) } : outputs);
+  const weights = int8Weights(graph, weightsOf(files, part), { limit, ranges: new Map() });
+  return { graph, weights, plain, layers };
 }
 
 /** Whether a layer of a part stays in float32. */
@@ -69,8 +99,12 @@ export const keepsOf =
 /** Layers of a part whose results have ranges, with their channels. */
 export function rangedLayers(files: ModelFiles, part: Int8Part): ReadonlyMap<string, number> {
   const p = int8Params({ keeps: keepsOf(part) });
-  const { params } =
-    part === "unet" ? unetGraph(files.unet.config, p) : decoderGraph(files.vae.config, p);
+  return ranged(
+    part === "unet" ? unetGraph(files.unet.config, p) : decoderGraph(files.vae.config, p),
+  );
+}
+
+function ranged({ params }: Graph): ReadonlyMap<string, number> {
   const suffix = `.${INT8_PARAMS.range}`;
   return new Map(
     [...params]
@@ -82,123 +116,11 @@ export function rangedLayers(files: ModelFiles, part: Int8Part): ReadonlyMap<str
 const weightsOf = (files: ModelFiles, part: Int8Part): StoredTensors =>
   (part === "unet" ? files.unet : files.vae).weights;
 
-const FACTOR = "factor:";
-const PEAK = "peak:";
-const SHARE = "share:";
-
 /** No range is smaller, those of channels that give nothing included: results are divided by it. */
 export const LEAST_RANGE = 1e-20;
 
-/**
- * A part that tells what its convolutions give. Ranges are fed as multiples of the norms of weights; it
- * answers largest magnitudes, at least one unit, and what share of the range they are.
- */
-export function observingProgram(
-  files: ModelFiles,
-  part: Int8Part,
-  limit: WeightLimit,
-  trace: (p: Params) => Graph,
-  keeps: Int8Options["keeps"] = keepsOf(part),
-): Int8Program {
-  const results = new Map<string, { readonly result: Value; readonly range: Value }>();
-  const observer: Int8Options["observer"] = {
-    range: (path, norms) =>
-      op.max(op.mul(op.input(`${FACTOR}${path}`, norms.shape), norms), LEAST_RANGE),
-    result: (path, result, range) => results.set(path, { result, range }),
-  };
-  const plain = trace(int8Params({ keeps, observer }));
-  const outputs: Record<string, Value> = { ...plain.outputs };
-  for (const [path, { result, range }] of results) {
-    if (!plain.inputs.has(`${FACTOR}${path}`)) continue; // traced on the way, and not part of it
-    const peak = op.reshape(op.reduceMax(op.abs(result), [0, 2, 3]), range.shape);
-    outputs[`${PEAK}${path}`] = op.max(peak, op.mul(range, 1 / 127));
-    outputs[`${SHARE}${path}`] = op.div(peak, range);
-  }
-  const graph = graphOf(outputs);
-  const weights = int8Weights(graph, weightsOf(files, part), { limit, ranges: new Map() });
-  return { graph, weights };
-}
-
 /** Largest magnitudes seen so far, by the path of a layer. */
 export type Peaks = Map<string, Float32Array<ArrayBuffer>>;
-
-/** Multiples of a weight's norm to begin with, six deviations of inputs around 1, and the smallest. */
-const FIRST_FACTOR = 6;
-const LEAST_FACTOR = FIRST_FACTOR / 1024;
-
-/** How full a range may be before results may have been cut, and must be for them to be told apart. */
-const FULL = 0.99;
-const EMPTY = 0.25;
-
-/** No network's results are this far beyond what their weights suggest. */
-const ATTEMPTS = 40;
-
-/** Attempts that may narrow ranges; then they only grow, and so come to an end. */
-const NARROWING = 8;
-
-/**
- * An observing program as one that gives the part's own results: it runs again, over wider ranges, until
- * nothing is cut, the first time also over narrower ones, and notes in `peaks` how large results were.
- * Running throws "bad-file" where they are not finite.
- */
-export function observed(program: Program, { graph }: Int8Program, peaks: Peaks): Program {
-  const factors = new Map<string, Float32Array<ArrayBuffer>>();
-  for (const [name, { shape }] of graph.inputs)
-    if (name.startsWith(FACTOR)) {
-      const path = name.slice(FACTOR.length);
-      factors.set(path, new Float32Array(shape[0] as number).fill(FIRST_FACTOR));
-    }
-  const fed = (): Record<string, Tensor> =>
-    Object.fromEntries(
-      [...factors].map(([path, data]) => [`${FACTOR}${path}`, tensor([data.length], data)]),
-    );
-  return {
-    async run(inputs) {
-      let changed: readonly string[] = [];
-      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-        const outputs = await program.run({ ...inputs, ...fed() });
-        for (const [name, { data }] of Object.entries(outputs)) requireFinite(name, data);
-        changed = [...factors.keys()].filter((path) => {
-          const narrows = !peaks.has(path) && attempt < NARROWING;
-          return adapt(factors.get(path)!, outputs[`${SHARE}${path}`]!.data, narrows);
-        });
-        if (changed.length > 0) continue;
-        for (const path of factors.keys()) note(peaks, path, outputs[`${PEAK}${path}`]!.data);
-        return outputs;
-      }
-      throw notFinite(changed[0]!);
-    },
-    [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
-  };
-}
-
-const notFinite = (where: string): TintypeError =>
-  new TintypeError(
-    "bad-file",
-    `int8: the network's numbers are not finite at ${where}, so that none fit 8 bits. Its weights may be ` +
-      "damaged: look at a picture that is drawn with --dtype fp32.",
-  );
-
-function requireFinite(name: string, data: Float32Array): void {
-  if (data.every(Number.isFinite)) return;
-  throw notFinite(name.replace(PEAK, "").replace(SHARE, ""));
-}
-
-/** Widens factors whose ranges are full and narrows those that are nearly empty; false where none is. */
-function adapt(factor: Float32Array, shares: Float32Array, narrows: boolean): boolean {
-  const before = factor.slice();
-  for (const [i, share] of shares.entries())
-    if (share >= FULL) factor[i]! *= 2;
-    else if (narrows && share < EMPTY)
-      factor[i] = Math.max(factor[i]! * Math.max(2 * share, 1 / 16), LEAST_FACTOR);
-  return factor.some((x, i) => x !== before[i]);
-}
-
-function note(peaks: Peaks, path: string, seen: Float32Array): void {
-  const known = peaks.get(path);
-  if (known) for (const [i, x] of seen.entries()) known[i] = Math.max(known[i]!, x);
-  else peaks.set(path, new Float32Array(seen));
-}
 
 /** Ranges with some room above what was seen. */
 export function rangesOf(peaks: Peaks, room: number): OutputRanges {

@@ -3,7 +3,9 @@ import type { Graph } from "../graph/graph.js";
 import type { Params } from "../nn/params.js";
 import type { DeviceName, Program } from "../runtime/engine.js";
 import { decoderGraph } from "./graphs.js";
-import { type Int8Mode, type Int8Part, int8Program, observed, observingProgram } from "./int8.js";
+import type { ProgramKey } from "./handover.js";
+import { type Int8Mode, type Int8Part, int8Program } from "./int8.js";
+import { honest, observed, overRanges } from "./int8Runs.js";
 import type { Part } from "./parts.js";
 import type { PartForm, ProgramSource } from "./programShelf.js";
 import type { Shortcuts } from "./shortcuts.js";
@@ -48,14 +50,19 @@ export function modelPrograms(
     form: "",
     source: () => ({ graph: graphs[part], weights }),
   });
-  const decoder: PartForm = {
-    form: "",
-    source: () => int8Source(files, "decoder", int8!, (p) => decoderGraph(files.vae.config, p)),
+  const decoder = (mode: Int8Mode): PartForm => {
+    const key = { part: "decoder", form: "", name: "decoder" } as const;
+    let source: ProgramSource | undefined;
+    return {
+      form: key.form,
+      source: () =>
+        (source ??= int8Source(files, mode, key, (p) => decoderGraph(files.vae.config, p))),
+    };
   };
   const whole = {
     text: float("text", files.text),
     encoder: float("encoder", files.vae),
-    decoder: int8 ? decoder : float("decoder", files.vae),
+    decoder: int8 ? decoder(int8) : float("decoder", files.vae),
   };
   const tiled = (part: TiledPart): PartForm => ({
     form: "tiles",
@@ -63,7 +70,7 @@ export function modelPrograms(
       const trace = (p?: Params): Graph =>
         tileGraph(part, name as TileProgram, files.vae.config, p);
       return part === "decoder" && int8
-        ? int8Source(files, part, int8, trace)
+        ? int8Source(files, int8, { part, form: "tiles", name }, trace)
         : { graph: trace(), weights: files.vae.weights };
     },
   });
@@ -80,7 +87,9 @@ export function modelPrograms(
       const known =
         traced.get(key) ??
         (int8
-          ? int8Source(files, "unet", int8, (p) => trace(name, p))
+          ? int8Source(files, int8, { part: "unet", form: formName(form), name }, (p) =>
+              trace(name, p),
+            )
           : {
               graph: trace(name),
               weights: files.unet.weights,
@@ -105,18 +114,24 @@ export function modelPrograms(
 
 function int8Source(
   files: ModelFiles,
-  part: Int8Part,
   mode: Int8Mode,
+  key: ProgramKey & { readonly part: Int8Part },
   trace: (p: Params) => Graph,
 ): ProgramSource {
-  const { limit, platform } = mode;
-  // Whoever finds out ranges will compile the same weights once more.
-  const keeps = "peaks" in mode;
-  const settled: ProgramSource["settle"] =
-    platform && ((weights) => settle(platform, weights, keeps));
-  if ("ranges" in mode)
-    return { ...int8Program(files, part, mode.ranges[part], limit, trace), settle: settled };
-  const observing = observingProgram(files, part, limit, trace);
-  const wrap = (program: Program): Program => observed(program, observing, mode.peaks[part]);
-  return { ...observing, settle: settled, once: true, wrap };
+  const { limit, platform, handover } = mode;
+  const { part } = key;
+  const int8 = int8Program(files, part, limit, trace);
+  const { plain, graph, weights } = int8;
+  const ranging = (program: Program): Program =>
+    "ranges" in mode
+      ? overRanges(program, int8, mode.ranges[part])
+      : observed(handover?.lent(key, program) ?? program, int8, mode.peaks[part]);
+  return {
+    graph: plain,
+    loads: graph,
+    weights,
+    settle: platform && ((stored) => settle(platform, stored)),
+    ...(handover && "ranges" in mode ? { loaded: () => handover.take(key) } : {}),
+    wrap: (program) => honest(ranging(program)),
+  };
 }

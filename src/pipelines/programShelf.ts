@@ -5,11 +5,15 @@ import { PART_TITLES, type Part } from "./parts.js";
 
 /** What one program is loaded from. */
 export interface ProgramSource {
+  /** What it computes; `loads` where the program computes that and more. */
   readonly graph: Graph;
+  readonly loads?: Graph;
   readonly weights: StoredTensors;
   readonly settle?: LoadOptions["settle"];
   readonly once?: LoadOptions["once"];
   readonly handsOn?: LoadOptions["handsOn"];
+  /** The program, if it is loaded already: it goes over to whoever asks. */
+  readonly loaded?: () => Promise<Program | undefined>;
   /** What the loaded program is used as, where that is not itself. */
   readonly wrap?: (program: Program) => Program;
 }
@@ -76,18 +80,24 @@ export function programShelf({ engine, model, lowMemory, onLoad }: ShelfOptions)
     return turn;
   };
   const load = (part: Part, name: string, { source }: PartForm): Promise<Program> => {
-    onLoad?.(part);
-    const { graph, weights, settle, once, handsOn, wrap = (program) => program } = source(name);
+    const of = source(name);
+    const { graph, weights, settle, once, handsOn, wrap = (program) => program } = of;
     const title = PART_TITLES[part];
     const options: LoadOptions = {
       label: `${name === part ? title : `${title} (${name})`} of ${model}`,
       // Half precision overflows in the autoencoder of Stable Diffusion.
       fullPrecision: part === "encoder" || part === "decoder",
       settle,
-      once,
+      // Texts are short: what they need of the weights is there before these could be packed.
+      once: once ?? part === "text",
       handsOn,
     };
-    return engine.load(graph, weights, options).then(wrap);
+    const anew = (): Promise<Program> => {
+      onLoad?.(part);
+      return engine.load(of.loads ?? graph, weights, options);
+    };
+    const loaded = of.loaded ? of.loaded().then((program) => program ?? anew()) : anew();
+    return loaded.then(wrap);
   };
   const free = async (part: Part): Promise<void> => {
     const programs = held.get(part)?.programs.values() ?? [];

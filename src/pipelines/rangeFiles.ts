@@ -7,6 +7,7 @@ import type { Engine } from "../runtime/engine.js";
 import { readTensor } from "../tensor/convert.js";
 import { type CalibrationProgress, calibrate } from "./calibrate.js";
 import { quickCalibration } from "./calibrationPlans.js";
+import { handover as handoverOf } from "./handover.js";
 import {
   INT8_PARTS,
   type Int8Mode,
@@ -91,21 +92,25 @@ export async function openRanges(
     readonly lowMemory?: boolean | undefined;
     readonly signal?: AbortSignal | undefined;
     readonly onCalibration?: ((progress: CalibrationProgress) => void) | undefined;
+    /** Whether programs are profiled; they are then loaded anew, without those that measured. */
+    readonly profile?: string | undefined;
   } = {},
 ): Promise<Int8Mode> {
-  const { lowMemory, signal, onCalibration } = options;
+  const { lowMemory, signal, onCalibration, profile } = options;
   const path = await rangesPath(platform, files);
   const known = await readRanges(platform, path);
   const limit = await weightLimit(engine);
   if (known && areComplete(known, files)) return { limit, ranges: known, platform };
   const quick = quickCalibration(files.unet.config.sampleSize * vaeFactor(files.vae.config));
-  const measuring = calibrate(files, { ...quick, engine, platform, lowMemory, signal });
+  const handover = profile === undefined ? handoverOf() : undefined;
+  const settings = { ...quick, engine, platform, lowMemory, signal };
+  const measuring = calibrate(files, settings, { limit, handover });
   for (;;) {
     const { done, value } = await measuring.next();
     if (!done) onCalibration?.(value);
     else {
       await writeRanges(platform, path, value).catch(() => {}); // they will be measured again
-      return { limit, ranges: value, platform };
+      return { limit, ranges: value, platform, handover };
     }
   }
 }

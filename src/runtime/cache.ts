@@ -2,7 +2,7 @@ import type { Platform } from "../platform/types.js";
 import type { StoredTensor } from "../tensor/stored.js";
 import { sizeOf } from "../tensor/tensor.js";
 import { type ByteSource, readJson } from "../util/bytes.js";
-import { check } from "../util/errors.js";
+import { check, TintypeError } from "../util/errors.js";
 import { type Client, loadSession } from "./client.js";
 import type { Replies, SessionSpec } from "./protocol.js";
 
@@ -187,8 +187,9 @@ async function fill(
     await using settled = await subject.settled();
     const spec = settled?.spec ?? (await subject.complete());
     loaded = await loadSession(client, savingSpec(spec, folder, files));
-  } catch {
+  } catch (error) {
     await removeAll(platform, folder, files);
+    if (isBadFile(error)) throw error;
     return await direct();
   }
   try {
@@ -208,9 +209,19 @@ async function fill(
   return loaded;
 }
 
+/** Weights that are damaged stay so, however they are read. */
+const isBadFile = (error: unknown): boolean =>
+  error instanceof TintypeError && error.code === "bad-file";
+
 async function loadOnce(client: Client, subject: CacheSubject): Promise<Replies["load"]> {
-  await using settled = await subject.settled().catch(() => undefined);
-  return await loadSession(client, settled?.spec ?? (await subject.complete()));
+  await using settled = await subject.settled().catch((error) => {
+    if (isBadFile(error)) throw error;
+    return undefined;
+  });
+  const spec = settled?.spec ?? (await subject.complete());
+  // Packing weights takes longer than a run without that.
+  const config = { ...spec.config, "session.disable_prepacking": "1" };
+  return await loadSession(client, { ...spec, config });
 }
 
 /** Makes room for a program, oldest entries first; false where it would not fit. */

@@ -6,14 +6,8 @@ import { evaluate } from "../../src/graph/evaluate.js";
 import { type Graph, graphOf, manifest } from "../../src/graph/graph.js";
 import * as op from "../../src/graph/ops.js";
 import { conv2d, denseParams, type Params } from "../../src/nn/index.js";
-import {
-  int8Program,
-  LEAST_RANGE,
-  observed,
-  observingProgram,
-  type Peaks,
-  rangesOf,
-} from "../../src/pipelines/int8.js";
+import { int8Program, LEAST_RANGE, type Peaks, rangesOf } from "../../src/pipelines/int8.js";
+import { honest, observed, overRanges } from "../../src/pipelines/int8Runs.js";
 import { nodePlatform } from "../../src/platform/node/platform.js";
 import type { Program } from "../../src/runtime/engine.js";
 import { nodeEngine } from "../../src/runtime/node/engine.js";
@@ -87,7 +81,7 @@ function largest(weights: Weights, name: (typeof CONVOLUTIONS)[number]): number[
 
 /** A program that is watched, and how often it ran. */
 async function watched(weights: Weights, peaks: Peaks) {
-  const part = observingProgram(filesOf(weights), "unet", 63, network, () => false);
+  const part = int8Program(filesOf(weights), "unet", 63, network, () => false);
   const program = await engine.load(part.graph, part.weights, { label: "a watched network" });
   let runs = 0;
   const counted: Program = {
@@ -126,16 +120,9 @@ describe("ranges", () => {
     const peaks: Peaks = new Map();
     await using watching = await watched(weights, peaks);
     for (const inputs of INPUTS) await watching.run(inputs);
-    const ranges = rangesOf(peaks, 1.1);
-    const { graph, weights: rounded } = int8Program(
-      filesOf(weights),
-      "unet",
-      ranges,
-      63,
-      network,
-      () => false,
-    );
-    await using program = await engine.load(graph, rounded, { label: "a network in 8 bits" });
+    const part = int8Program(filesOf(weights), "unet", 63, network, () => false);
+    const loaded = await engine.load(part.graph, part.weights, { label: "a network in 8 bits" });
+    await using program = overRanges(loaded, part, rangesOf(peaks, 1.1));
     await using plain = await engine.load(network(denseParams()), filesOf(weights).unet.weights, {
       label: "the network",
     });
@@ -154,18 +141,49 @@ describe("ranges", () => {
 });
 
 test.each([Number.NaN, Number.POSITIVE_INFINITY])(
-  "a network with a weight of %s is told from others",
+  "a weight of %s is refused by its name",
   async (value) => {
     const weights = weightsOf((changed) => {
       changed["second.weight"]!.data[5] = value;
     });
-    await using program = await watched(weights, new Map());
-    await expect(program.run(INPUTS[0]!)).rejects.toMatchObject({
+    await expect(watched(weights, new Map())).rejects.toMatchObject({
       code: "bad-file",
       message: expect.stringMatching(
-        /^int8: .* not finite at second, .* damaged: .*--dtype fp32\.$/,
+        /^int8: second\.weight of .* not finite, .* damaged: .*--dtype fp32\.$/,
       ),
     });
+  },
+);
+
+test("a network whose numbers are not finite is told from others", async () => {
+  const weights = weightsOf((changed) => {
+    changed["second.bias"]!.data[5] = Number.NaN;
+  });
+  await using program = await watched(weights, new Map());
+  await expect(program.run(INPUTS[0]!)).rejects.toMatchObject({
+    code: "bad-file",
+    message: expect.stringMatching(/^int8: .* not finite at second, .* damaged: .*--dtype fp32\.$/),
+  });
+});
+
+test.each([Number.NaN, Number.NEGATIVE_INFINITY])(
+  "what is fed %s answers nothing, as in float32",
+  async (value) => {
+    const part = int8Program(filesOf(weightsOf()), "unet", 63, network, () => false);
+    const ranges = new Map(
+      [...part.layers].map(([path, channels]) => [path, new Float32Array(channels).fill(9)]),
+    );
+    const loaded = await engine.load(part.graph, part.weights, { label: "a network in 8 bits" });
+    await using program = honest(overRanges(loaded, part, ranges));
+    const { x } = INPUTS[0]!;
+    const whole = await program.run({ x });
+    const broken = await program.run({ x: { ...x, data: x.data.map((v, i) => (i ? v : value)) } });
+    for (const name of CONVOLUTIONS) {
+      expect(whole[name]!.data.every(Number.isFinite)).toBe(true);
+      expect(broken[name]!.shape).toEqual(whole[name]!.shape);
+      expect(broken[name]!.data.every(Number.isNaN)).toBe(true);
+    }
+    expect(await program.run({ x })).toEqual(whole);
   },
 );
 
