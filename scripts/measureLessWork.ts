@@ -279,7 +279,8 @@ async function measureShapes() {
   };
   const { guidance, cache, merge, together } = settingsOf(STEPS);
   const rows = [await over("keys and values of the text at each step", {}, { textApart: false })];
-  for (const { flags, request } of [...guidance, ...cache, ...merge, ...together])
+  const caches = cache.filter(({ flags }) => !flags.includes("power")); // which moves full steps alone
+  for (const { flags, request } of [...guidance, ...caches, ...merge, ...together])
     rows.push(await over(flags, request));
   return { sides: SIDES, steps: STEPS, flopsPerGuidedStep: plain.map((x) => x / STEPS), rows };
 }
