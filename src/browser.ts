@@ -10,7 +10,7 @@ import {
 } from "./runtime/browser/engine.js";
 import type { DeviceReport } from "./runtime/devices.js";
 import type { ByteSource, Folder } from "./util/bytes.js";
-import { TintypeError } from "./util/errors.js";
+import { check, TintypeError } from "./util/errors.js";
 
 /*
  * Tintype in a browser: the parts put together for a page.
@@ -66,6 +66,11 @@ export async function loadModel(
   options: BrowserModelOptions = {},
 ): Promise<BrowserModel> {
   const device = await chooseDevice(options.device ?? "auto");
+  check(
+    options.compute !== "f16" || device.compute?.includes("f16") === true,
+    "device",
+    `${device.name} cannot compute in half precision here: leave out compute, or use a GPU that has shader-f16.`,
+  );
   const content = await open(source);
   const files = await loadModelFiles(content, options.config ? { config: options.config } : {});
   const engine = browserEngine({

@@ -54,6 +54,10 @@ describe.skipIf(chromium === undefined)(title, { timeout: 300_000 }, () => {
     ]);
   });
 
+  test("what one program leaves on the GPU, others read, also after it was freed", async () => {
+    expect(await page.evaluate(() => tintype.handedOn(4))).toEqual([9, 9]);
+  });
+
   test.each([
     ["wasm", 2e-6],
     ["webgpu", 1e-5],

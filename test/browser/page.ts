@@ -1,8 +1,13 @@
+import { symbol } from "../../src/graph/dim.js";
+import { graphOf } from "../../src/graph/graph.js";
+import * as op from "../../src/graph/ops.js";
+import type { Value } from "../../src/graph/value.js";
 import { browserPlatform } from "../../src/platform/browser/platform.js";
 import { listBrowserDevices } from "../../src/runtime/browser/devices.js";
 import { browserEngine } from "../../src/runtime/browser/engine.js";
 import type { DeviceReport } from "../../src/runtime/devices.js";
 import type { Engine } from "../../src/runtime/engine.js";
+import { full } from "../../src/tensor/tensor.js";
 import { ENGINE_CASES } from "../engine/cases.js";
 import { modelCases } from "../engine/models.js";
 import { engineError } from "../engine/run.js";
@@ -21,6 +26,8 @@ export interface TestPage {
   devices(): Promise<DeviceReport[]>;
   operators(device: "webgpu" | "wasm"): Promise<Record<string, number | string>>;
   networks(device: "webgpu" | "wasm", model: string): Promise<Record<string, number | string>>;
+  /** What a program makes of 2 x, left on the GPU by another: x + 1; before that is freed, and after. */
+  handedOn(x: number): Promise<readonly [before: number, after: number]>;
 }
 
 async function collect(
@@ -48,6 +55,23 @@ const page: TestPage = {
     await using engine = open(device);
     const golden = new URL("/golden", location.href).href;
     return await collect(engine, await modelCases(browserPlatform(), golden, model));
+  },
+  async handedOn(value) {
+    await using engine = open("webgpu");
+    const of = (f: (x: Value) => Value) => graphOf({ y: f(op.input("x", [symbol("n")])) });
+    const twice = of((x) => op.mul(x, 2));
+    const first = await engine.load(twice, new Map(), { label: "first", handsOn: true });
+    await using second = await engine.load(
+      of((x) => op.add(x, 1)),
+      new Map(),
+      { label: "second" },
+    );
+    const { y } = await first.onDevice!.leave!({ x: full([3], value) });
+    using left = y!;
+    const read = async () => (await second.onDevice!.run({ x: left })).y!.data[2]!;
+    const before = await read();
+    await first[Symbol.asyncDispose]();
+    return [before, await read()];
   },
 };
 
