@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type Graph, graphOf } from "../graph/graph.js";
 import { input } from "../graph/ops.js";
-import type { Engine, LoadOptions } from "../runtime/engine.js";
+import type { Engine, LoadOptions, Program } from "../runtime/engine.js";
 import type { StoredTensors } from "../tensor/stored.js";
 import { type PartForm, type ProgramShelf, programShelf } from "./programShelf.js";
 
@@ -79,4 +79,23 @@ test("nothing is prepared where one part is kept at a time", () => {
   const { told, shelf: on } = shelf({ lowMemory: true });
   on.prepare("unet", form("a"), ["unet"]);
   expect(told).toEqual([]);
+});
+
+test("a program that is loaded already is taken, once", async () => {
+  const { told, shelf: on } = shelf();
+  const freed: string[] = [];
+  const waiting: Program[] = [
+    { run: async () => ({}), [Symbol.asyncDispose]: async () => void freed.push("taken") },
+  ];
+  const taking: PartForm = {
+    form: "a",
+    source: () => ({ graph, weights: new Map(), loaded: async () => waiting.pop() }),
+  };
+  const use = () => on.use("unet", taking, async (programs) => void (await programs("unet")));
+  await use();
+  expect(told).toEqual([]);
+  await on.release("unet");
+  expect(freed).toEqual(["taken"]);
+  await use();
+  expect(told).toEqual(["load UNet of it"]);
 });
