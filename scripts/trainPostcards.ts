@@ -35,6 +35,7 @@ const STAGES: readonly Stage[] = [
   trained("refine", "autoencoder"),
   trained("clip", "clip"),
   trained("diffusion", "diffusion"),
+  trained("compose", "diffusion"),
   { name: "judge", command: (run) => ["scripts/trainJudge.ts", run] },
 ];
 
@@ -66,7 +67,7 @@ function ship(): void {
     "model_index.json",
   ]) {
     rmSync(to(`postcards/${part}`), { recursive: true, force: true });
-    cpSync(from("diffusion", part), to(`postcards/${part}`), { recursive: true });
+    cpSync(from("compose", part), to(`postcards/${part}`), { recursive: true });
   }
   cpSync(from("judge"), to("postcards-judge"), { recursive: true });
   console.log("models/postcards: done. Measure it: npx tintype evaluate");

@@ -41,6 +41,8 @@ describe("the recipes of the postcards", () => {
     const { model } = autoencoder();
     checkGroups("model", model.blockOutChannels, model.normNumGroups);
     checkUNet("unet", diffusion().model!.unet);
+    const compose = parseConfig(diffusionSchema, recipe("compose"), "compose");
+    expect(compose.from).toBe("runs/postcards/diffusion/model");
   });
 
   test("make a model of at most 32 MB in half precision", () => {
