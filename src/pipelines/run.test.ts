@@ -47,7 +47,6 @@ function fakeModel(inChannels = 4): DiffusionModel & { readonly asked: Asked } {
     checkMemory() {},
     async encodePrompts(prompts: readonly string[]) {
       asked.prompts.push([...prompts]);
-      await Promise.resolve();
       expect(asked.prepared).toBe(asked.prompts.length); // it loads meanwhile
       const hidden = tensor(
         [prompts.length, 1, 1],

@@ -89,9 +89,8 @@ export async function encodeConditioning(
   const started = performance.now();
   const guided = guidanceScale > 1;
   const distinct = [...new Set([...prompts, ...(guided ? negativePrompts : [])])];
-  const encoding = model.encodePrompts(distinct);
   model.prepareUNet(shortcuts);
-  const { hidden, truncated } = await encoding;
+  const { hidden, truncated } = await model.encodePrompts(distinct);
   const rows = (wanted: readonly string[]): Tensor =>
     concatBatch(wanted.map((p) => sliceBatch(hidden, distinct.indexOf(p), 1)));
   return {

@@ -52,8 +52,8 @@ function readVocabulary(file: string, value: unknown): Vocabulary {
   const entries = Object.entries(asObject(file, value));
   check(entries.length > 0, "bad-file", `${file}: the vocabulary is empty.`);
   for (const [token, id] of entries) {
-    check(
-      typeof id === "number" && Number.isInteger(id) && id >= 0 && id < MAX_ID,
+    if (typeof id === "number" && Number.isInteger(id) && id >= 0 && id < MAX_ID) continue;
+    throw new TintypeError(
       "bad-file",
       `${file}: expected an integer id for the token ${JSON.stringify(token)}, got ${String(id)}.`,
     );
