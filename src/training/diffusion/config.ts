@@ -80,6 +80,11 @@ export interface DiffusionConfig extends RunConfig, LearningConfig {
   readonly conditioning: "text" | "none";
   /** Share of captions that are taken as empty, so that guidance has something to compare with. */
   readonly captionDropout: number;
+  /**
+   * Share of the words of every caption that are left out. "a pink, on the left" is learned from
+   * whatever is pink, so that a thing can get a colour that it never had.
+   */
+  readonly wordDropout: number;
   /** Hang et al. 2023; their gamma is 5. null: every timestep counts the same. */
   readonly minSnr: number | null;
   /**
@@ -132,6 +137,7 @@ export const diffusionSchema: ConfigSchema<DiffusionConfig> = v.strictObject({
   ),
   conditioning: v.optional(oneOf(["text", "none"]), "text"),
   captionDropout: v.optional(real(0, 1), 0.1),
+  wordDropout: v.optional(real(0, 1), 0),
   minSnr: v.optional(v.nullable(real(0, undefined, { above: true })), null),
   logitNormal: v.optional(
     v.nullable(

@@ -6,7 +6,7 @@ import { readWeights } from "../pretrained.js";
 import { normal, randomFor } from "../random.js";
 import type { Task, TaskContext, TaskKind } from "../task.js";
 import { below, type Weights } from "../weights.js";
-import { type CaptionEncoder, openCaptions } from "./captions.js";
+import { type CaptionEncoder, dropCaptions, openCaptions } from "./captions.js";
 import { type DiffusionConfig, diffusionSchema } from "./config.js";
 import { type Examples, openExamples } from "./examples.js";
 import { withOffset } from "./noise.js";
@@ -63,16 +63,12 @@ async function drawn(
   const shape = [batch, channels / 2, h, w];
   const noise = normal(random("noise"), shape);
   const offsets = normal(random("offset noise"), [batch, channels / 2, 1, 1]);
-  const dropped = random("caption dropout").rand(batch);
-  const told = captions.map((caption, i) =>
-    config.conditioning === "none" || dropped[i]! < config.captionDropout ? "" : caption,
-  );
   return {
     moments,
     draw: normal(random("posterior"), shape),
     noise: config.offsetNoise > 0 ? withOffset(noise, offsets, config.offsetNoise) : noise,
     t: drawTimesteps(random("timesteps"), batch, timesteps, config.logitNormal),
-    text: await encoder.encode(told),
+    text: await encoder.encode(dropCaptions(captions, config, random)),
   };
 }
 
