@@ -1,6 +1,8 @@
 // Runs the network once in a process of its own: child.ts CACHE WEIGHTS WIDTH LAYERS. Prints how it
-// was loaded, a digest of the answer, and the memory that no file backs.
+// was loaded, a digest of the answer, and the memory that no file backs; holds the network until its
+// input ends.
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { network, openWeights, watchedEngine, X } from "./support.js";
 
@@ -27,3 +29,4 @@ const { y } = await program.run({ x: X });
 const digest = createHash("sha256").update(y!.data).digest("hex");
 const grown = anonymous() - before;
 process.stdout.write(`${JSON.stringify({ loads: engine.loads.slice(1), digest, grown })}\n`);
+await once(process.stdin.resume(), "end");

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { readdir, stat, utimes } from "node:fs/promises";
+import { readdir, readFile, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -16,27 +16,46 @@ interface Answer {
   readonly grown: number;
 }
 
-/** The network in a process of its own; `loading` resolves when its engine begins to load. */
-function start(cache: string, weights: string, width: number, layers: number) {
+/**
+ * The network in a process of its own; `loading` resolves when its engine begins to load, `answered`
+ * when it has run. What is held keeps its program until its `stdin` ends.
+ */
+function start(cache: string, weights: string, width: number, layers: number, held = false) {
   const options = ["--import", "tsx", CHILD, cache, weights, `${width}`, `${layers}`];
   const child: ChildProcess = spawn(process.execPath, options, {
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: [held ? "pipe" : "ignore", "pipe", "inherit"],
   });
   let text = "";
-  const loading = new Promise<void>((resolve) => {
-    child.stdout!.on("data", (chunk) => {
-      text += chunk;
-      if (text.includes("loading\n")) resolve();
-    });
-    child.once("close", () => resolve());
+  child.stdout!.on("data", (chunk) => {
+    text += chunk;
   });
-  const ended = new Promise<Answer | undefined>((resolve) => {
-    child.once("close", () => {
-      const json = /^\{.*\}$/m.exec(text)?.[0];
-      resolve(json === undefined ? undefined : (JSON.parse(json) as Answer));
+  /** Resolves with what is found in the output, as soon as it is there; at its end without. */
+  const until = (pattern: RegExp) =>
+    new Promise<string | undefined>((resolve) => {
+      child.stdout!.on("data", () => pattern.test(text) && resolve(pattern.exec(text)![0]));
+      child.once("close", () => resolve(pattern.exec(text)?.[0]));
     });
-  });
-  return { child, loading, ended };
+  const loading = until(/loading\n/);
+  const answered = until(/^\{.*\}$/m).then((json) =>
+    json === undefined ? undefined : (JSON.parse(json) as Answer),
+  );
+  const ended = new Promise((resolve) => child.once("close", resolve)).then(() => answered);
+  return { child, loading, answered, ended };
+}
+
+type Held = ReturnType<typeof start>;
+
+/** Bytes of a file that a process has mapped and in memory, in all, alone, and as its share; Linux only. */
+async function mappedBytes(pid: number, path: string) {
+  const found = { Rss: 0, Pss: 0, Private_Clean: 0, Private_Dirty: 0 };
+  let ours = false;
+  for (const line of (await readFile(`/proc/${pid}/smaps`, "utf8")).split("\n")) {
+    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) ours = line.endsWith(path);
+    const [, name = "", kilobytes] = /^(\w+): +(\d+) kB$/.exec(line) ?? [];
+    if (ours && name in found) found[name as keyof typeof found] += 1024 * Number(kilobytes);
+  }
+  const { Rss, Pss, Private_Clean, Private_Dirty } = found;
+  return { resident: Rss, share: Pss, own: Private_Clean + Private_Dirty };
 }
 
 const entriesOf = (cache: string) => listCache({ ...nodePlatform(), cacheDir: cache });
@@ -97,7 +116,7 @@ test("a process killed while it fills leaves nothing that is found, and its file
 });
 
 test.skipIf(process.platform !== "linux")(
-  "a mapped program takes no memory of its own for its weights",
+  "a mapped program takes no memory of its own for its weights, and two processes have them once",
   async () => {
     await using folder = await scratch();
     const [cache, weights] = [join(folder.path, "cache"), join(folder.path, "w")];
@@ -105,10 +124,28 @@ test.skipIf(process.platform !== "linux")(
     const { size } = await stat(weights);
     expect(size).toBeGreaterThan(64e6);
     const filling = await start(cache, weights, 1024, 16).ended;
-    const mapped = await start(cache, weights, 1024, 16).ended;
-    expect([filling!.loads, mapped!.loads]).toEqual([["filled"], ["mapped"]]);
-    expect(mapped!.digest).toBe(filling!.digest);
+    expect(filling!.loads).toEqual(["filled"]);
     expect(filling!.grown).toBeGreaterThan(0.8 * size); // so the measure sees weights
-    expect(mapped!.grown).toBeLessThan(0.2 * size);
+    const [entry] = (await entriesOf(cache)).filter((e) => e.label === "network");
+    const data = join(cache, "programs", entry!.data);
+
+    const both = [0, 1].map(() => start(cache, weights, 1024, 16, true)) as [Held, Held];
+    for (const { answered } of both) {
+      const { loads, digest, grown } = (await answered)!;
+      expect([loads, digest]).toEqual([["mapped"], filling!.digest]);
+      expect(grown).toBeLessThan(0.2 * size);
+    }
+    for (const { child } of both) {
+      const { resident, own, share } = await mappedBytes(child.pid!, data);
+      expect(resident).toBeGreaterThan(0.9 * size);
+      expect(own).toBeLessThan(0.01 * resident);
+      expect(share / resident).toBeCloseTo(0.5);
+    }
+    both[0].child.stdin!.end();
+    await both[0].ended;
+    const alone = await mappedBytes(both[1].child.pid!, data);
+    expect(alone.own).toBe(alone.resident); // the measure tells one holder from two
+    both[1].child.stdin!.end();
+    await both[1].ended;
   },
 );
