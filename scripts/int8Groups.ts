@@ -1,7 +1,7 @@
 import type { ModelFiles } from "../src/checkpoints/index.js";
 import { settle } from "../src/checkpoints/index.js";
 import type { Graph } from "../src/graph/graph.js";
-import { INT8_PARAMS, int8Params } from "../src/nn/int8.js";
+import { int8Params, roundedWeight } from "../src/nn/int8.js";
 import type { Params } from "../src/nn/params.js";
 import { decoderGraph, unetGraph } from "../src/pipelines/graphs.js";
 import {
@@ -63,14 +63,12 @@ const graphOfPart =
 /** Paths of a part's layers and the numbers in their weights. Throws unless each is in one group. */
 export function layersOf(files: ModelFiles, part: Int8Part): ReadonlyMap<string, number> {
   const { params } = graphOfPart(files, part)(int8Params({ keeps: () => false }));
-  const suffix = `.${INT8_PARAMS.weight}`;
   const layers = new Map<string, number>();
-  for (const [name, { shape }] of params)
-    if (name.endsWith(suffix))
-      layers.set(
-        name.slice(0, -suffix.length),
-        (shape as number[]).reduce((n, d) => n * d, 1),
-      );
+  for (const [name, { shape }] of params) {
+    const path = roundedWeight(name)?.path;
+    if (path === undefined) continue;
+    layers.set(path, (layers.get(path) ?? 0) + (shape as number[]).reduce((n, d) => n * d, 1));
+  }
   for (const path of layers.keys()) {
     const groups = GROUPS[part].filter(({ holds }) => holds.test(path));
     if (groups.length !== 1) throw new Error(`${path} is in ${groups.length} groups`);

@@ -1,5 +1,5 @@
 import type { Graph } from "../graph/graph.js";
-import { INT8_PARAMS } from "../nn/int8.js";
+import { INT8_PARAMS, type LayerPart, partName, roundedWeight } from "../nn/int8.js";
 import { readTensor } from "../tensor/convert.js";
 import { type Quantized, type Rounder, type Rounding, rounders } from "../tensor/quantize.js";
 import { type StoredTensor, type StoredTensors, storedInMemory } from "../tensor/stored.js";
@@ -34,11 +34,14 @@ export function int8Weights(
   for (const [name, { shape }] of graph.params) {
     const stored = weights.get(name);
     if (stored) found.set(name, stored);
-    const path = name.slice(0, name.lastIndexOf("."));
-    const weight = weights.get(`${path}.weight`);
-    if (name !== `${path}.${INT8_PARAMS.weight}` || !weight) continue;
-    const whole = { name: `${path}.weight`, weight, transposed: shape.length === 2, limit };
-    for (const [part, tensor] of layer(whole, rounding)) found.set(`${path}.${part}`, tensor);
+    const rounded = roundedWeight(name);
+    const weight = weights.get(`${rounded?.path}.weight`);
+    if (!rounded || !weight) continue;
+    const { path, part } = rounded;
+    const rows = rowsOf(weight, part);
+    const whole = { name: `${path}.weight`, weight: rows, transposed: shape.length === 2, limit };
+    for (const [own, tensor] of layer(whole, rounding))
+      found.set(`${path}.${partName(own, part)}`, tensor);
   }
   const named = [...ranges].map(([path, data]): [string, Tensor] => [
     `${path}.${INT8_PARAMS.range}`,
@@ -47,6 +50,18 @@ export function int8Weights(
   for (const [name, range] of storedInMemory(new Map(named)))
     if (graph.params.has(name)) found.set(name, range);
   return found;
+}
+
+/** One of `count` equal parts of a weight's rows, where it stands in the file. */
+function rowsOf(weight: StoredTensor, { index, count }: LayerPart): StoredTensor {
+  const [rows, ...row] = weight.shape;
+  const length = weight.length / count;
+  return {
+    ...weight,
+    shape: [rows! / count, ...row],
+    offset: weight.offset + index * length,
+    length,
+  };
 }
 
 /** A weight that is to be rounded. */

@@ -42,6 +42,22 @@ export function linear(
   return p.rule.linear(p, x, outFeatures, bias);
 }
 
+/**
+ * A fully connected layer whose results are used in `count` equal parts: x [..., I] -> `count` of
+ * [..., outFeatures / count]; keys as those of `linear`.
+ */
+export function linearParts(
+  p: Params,
+  x: Value,
+  outFeatures: number,
+  count: number,
+): readonly Value[] {
+  if (p.rule.linearParts) return p.rule.linearParts(p, x, outFeatures, count);
+  const whole = linear(p, x, outFeatures);
+  const size = outFeatures / count;
+  return Array.from({ length: count }, (_, i) => op.slice(whole, -1, i * size, size));
+}
+
 /** Convolution: x [B,C,H,W] -> [B,outChannels,H',W']; keys weight [O,C,k,k], bias [O]. Padding k/2. */
 export function conv2d(
   p: Params,

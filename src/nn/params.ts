@@ -21,6 +21,8 @@ export interface ParamDeclaration {
 export interface WeightRule {
   /** x [..., I] -> [..., O], bias included when `bias` is true. */
   linear(p: Params, x: Value, outFeatures: number, bias: boolean): Value;
+  /** The results of a linear layer with a bias in `count` equal parts; without one, they are cut. */
+  linearParts?(p: Params, x: Value, outFeatures: number, count: number): readonly Value[];
   /** x [B,C,H,W] -> [B,O,H',W'], bias included. */
   conv2d(
     p: Params,

@@ -30,6 +30,8 @@ export interface Builder {
   ): string;
   /** Appends a node and returns the names of its first `count` outputs. */
   outputsOf(count: number, ...of: Parameters<Builder["node"]>): readonly string[];
+  /** The same, but nodes that do the same to the same are one. */
+  sharedOutputsOf(...of: Parameters<Builder["outputsOf"]>): readonly string[];
   /** A float constant in the compute type; equal constants are kept once. */
   floats(shape: readonly number[], data: ArrayLike<number>): string;
   /** A constant of 8-bit whole numbers; equal constants are kept once. */
@@ -92,6 +94,13 @@ export function builder(compute: ComputeType): Builder {
     nodes.push({ opType, domain, inputs, outputs, attributes, name });
     return outputs;
   };
+  const shared = new Map<string, readonly string[]>();
+  const sharedOutputsOf: Builder["sharedOutputsOf"] = (...of) => {
+    const key = JSON.stringify(of);
+    const outputs = shared.get(key) ?? outputsOf(...of);
+    shared.set(key, outputs);
+    return outputs;
+  };
   const node: Builder["node"] = (...of) => outputsOf(1, ...of)[0]!;
 
   const constant = (dtype: DType, shape: readonly number[], bytes: Uint8Array): string =>
@@ -139,6 +148,7 @@ export function builder(compute: ComputeType): Builder {
     buffers,
     node,
     outputsOf,
+    sharedOutputsOf,
     bytes,
     int64,
     shape,

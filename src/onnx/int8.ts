@@ -12,10 +12,12 @@ const MICROSOFT = "com.microsoft";
 /** The zero of results, which are as often below it as above. */
 const MIDDLE = 128;
 
-/** One operator rounds x, multiplies, and gives floats back. */
+/** x is rounded to its own extremes, once for all layers that take it; products are floats at once. */
 export const int8Linear: CompositeRule<"int8Linear"> = (b, [x, , scale, bias], v) => {
-  const inputs = [x!, stored(v, 1), scale!, "", ...(bias === undefined ? [] : [bias])];
-  return b.node("DynamicQuantizeMatMul", inputs, {}, MICROSOFT);
+  const [rounded, unit, zero] = b.sharedOutputsOf(3, "DynamicQuantizeLinear", [x!]);
+  const weight = [stored(v, 1), unit!, scale!, zero!];
+  const inputs = [rounded!, ...weight, "", ...(bias === undefined ? [] : [bias])];
+  return b.node("MatMulIntegerToFloat", inputs, {}, MICROSOFT);
 };
 
 /** The zero of what SiLU gives, which is never below -0.2785: enough units wherever it reaches 4. */

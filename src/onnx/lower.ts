@@ -5,6 +5,7 @@ import { isOp, type Primitive, topological, type Value } from "../graph/value.js
 import type { DType } from "../tensor/dtype.js";
 import { type Builder, builder, type ComputeType, type ShapeFeed } from "./builder.js";
 import type { OnnxGraph, OnnxNode, OnnxTensorData, OnnxValue } from "./model.js";
+import { linearsInParts } from "./parts.js";
 import type { CompositeRule, Emitted, LoweringRules, Rule } from "./rules.js";
 
 /** Where a weight's bytes are, and how they are stored. */
@@ -61,6 +62,8 @@ export function lower(
   const insides = (v: Value): readonly Value[] =>
     isOp(v, "composite") && !fused(v) ? [v.attrs.expansion] : v.inputs;
   const order = topological(Object.values(graph.outputs), insides);
+  const isPlaced = (name: string): boolean => !("fed" in weight(name));
+  const inParts = linearsInParts(order, graph, { insides, isPlaced, isFused: (v) => !!fused(v) });
   const precise = compute === "f32" ? new Set<Value>() : angles(order, insides);
   const precision = (v: Value): ComputeType => (precise.has(v) ? "f32" : compute);
 
@@ -76,6 +79,19 @@ export function lower(
     return own === "f32" ? name : b.cast(name, own);
   };
 
+  const emitPart = (v: Value<"slice">, own: ComputeType): string => {
+    const of = v.inputs[0] as Value<"composite">;
+    const [x, ...operands] = of.inputs;
+    const { start } = v.attrs;
+    const rows = { start, size: v.shape.at(-1) as number };
+    const parts = operands.map((p) => {
+      const placed = weight((p as Value<"param">).attrs.name) as PlacedWeight;
+      return emitWeight(b, p as Value<"param">, placed, own, rows);
+    });
+    const part = { ...of, shape: v.shape };
+    return fused(of)!(b.computing(own), [named(x!, own), ...parts], part, of.attrs.spec as never);
+  };
+
   const emit = (v: Value): string => {
     const own = precision(v);
     if (isOp(v, "input")) {
@@ -88,6 +104,8 @@ export function lower(
       return "fed" in placed ? emitFed(v, placed, own) : emitWeight(b, v, placed, own);
     }
     if (isOp(v, "composite") && !fused(v)) return named(v.attrs.expansion, own);
+    if (inParts.has(v)) return ""; // its parts are emitted in its place
+    if (isOp(v, "slice") && inParts.has(v.inputs[0]!)) return emitPart(v, own);
     const from = v.inputs.map((x) => named(x, own));
     if (isOp(v, "composite")) return fused(v)!(b.computing(own), from, v, v.attrs.spec as never);
     return (rules.primitives[v.op as Emitted] as Rule<Primitive>)(b.computing(own), from, v);
@@ -146,13 +164,33 @@ function pathOf(v: Value): string {
   return weight ? weight.attrs.name.replace(/\.[^.]*$/, "") : "";
 }
 
+/** Rows of a weight. */
+interface Rows {
+  readonly start: number;
+  readonly size: number;
+}
+
+/** Declares a weight, or some of its rows, which are a range of its bytes, and casts it if need be. */
 function emitWeight(
   b: Builder,
-  v: Value<"param">,
+  { attrs, shape }: Value<"param">,
   { dtype, data }: PlacedWeight,
   compute: ComputeType,
+  rows?: Rows,
 ): string {
-  const { name } = v.attrs;
-  b.initializer({ name, dtype, shape: v.shape as readonly number[], data });
+  const [count, ...row] = shape as readonly number[];
+  const name = rows ? `${attrs.name}[${rows.start}:${rows.start + rows.size}]` : attrs.name;
+  const own = rows
+    ? { shape: [rows.size, ...row], data: rowsOf(data, count!, rows) }
+    : { shape: shape as readonly number[], data };
+  b.initializer({ name, dtype, ...own });
   return dtype === compute ? name : b.cast(name, compute);
+}
+
+function rowsOf(data: OnnxTensorData, count: number, { start, size }: Rows): OnnxTensorData {
+  const whole = data.kind === "inline" ? data.bytes.length : data.length;
+  const [from, length] = [(start * whole) / count, (size * whole) / count];
+  return data.kind === "inline"
+    ? { kind: "inline", bytes: data.bytes.subarray(from, from + length) }
+    : { ...data, offset: data.offset + from, length };
 }

@@ -1,7 +1,7 @@
 import { type Graph, manifest } from "../graph/graph.js";
 import { peakActivationBytes } from "../graph/liveness.js";
 import { type VaeConfig, vaeFeatures } from "../models/vae/config.js";
-import { INT8_PARAMS } from "../nn/int8.js";
+import { roundedWeight } from "../nn/int8.js";
 import { sizeOf } from "../tensor/tensor.js";
 import { TintypeError } from "../util/errors.js";
 import { PART_TITLES, type Part } from "./parts.js";
@@ -53,7 +53,7 @@ const BASE_BYTES = 200e6;
 export function weightBytes(graph: Graph, bytes: number): number {
   let total = 0;
   for (const [name, shape] of manifest(graph))
-    total += sizeOf(shape) * (name.endsWith(`.${INT8_PARAMS.weight}`) ? 1 : bytes);
+    total += sizeOf(shape) * (roundedWeight(name) ? 1 : bytes);
   return total;
 }
 

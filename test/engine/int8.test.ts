@@ -4,7 +4,7 @@ import { silu } from "../../src/graph/composites.js";
 import { symbol } from "../../src/graph/dim.js";
 import * as op from "../../src/graph/ops.js";
 import type { Value } from "../../src/graph/value.js";
-import { conv2d, linear } from "../../src/nn/index.js";
+import { conv2d, linear, linearParts } from "../../src/nn/index.js";
 import { rangesOf, weightLimit } from "../../src/pipelines/int8.js";
 import { nodePlatform } from "../../src/platform/node/platform.js";
 import { nodeEngine } from "../../src/runtime/node/engine.js";
@@ -275,6 +275,18 @@ describe("a linear layer", () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  test("is the same in parts", async () => {
+    const weights = { "to.weight": pseudoRandom([6, 10], 1), "to.bias": pseudoRandom([6], 2) };
+    const x = op.input("x", [b, h, 10]);
+    const inputs = { x: pseudoRandom([2, 5, 10], 3) };
+    const whole = await layer((p) => linear(p.at("to"), x, 6), weights, { limit: 63 });
+    const parts = await layer((p) => op.concat(linearParts(p.at("to"), x, 6, 3), -1), weights, {
+      limit: 63,
+    });
+    expect(Object.keys(parts.params)).toContain("to.weight_int8_2of3");
+    expect(await answers(engine, parts, inputs)).toEqual(await answers(engine, whole, inputs));
   });
 
   test("over any number of axes, by one program for all sizes", async () => {

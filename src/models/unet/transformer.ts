@@ -2,7 +2,7 @@ import { gelu } from "../../graph/composites.js";
 import * as op from "../../graph/ops.js";
 import type { Value } from "../../graph/value.js";
 import { multiHeadAttention, toPixels, toTokens } from "../../nn/attention.js";
-import { conv2d, groupNorm, layerNorm, linear } from "../../nn/layers.js";
+import { conv2d, groupNorm, layerNorm, linear, linearParts } from "../../nn/layers.js";
 import { type Params, zeroed } from "../../nn/params.js";
 
 /** One attention layer, as a hook sees it: `attend()` is what would have happened. */
@@ -83,7 +83,6 @@ function transformerBlock(
 function feedForward(p: Params, x: Value): Value {
   const channels = x.shape[2] as number;
   const inner = 4 * channels;
-  const both = linear(p.at("0.proj"), x, 2 * inner);
-  const gated = op.mul(op.slice(both, 2, 0, inner), gelu(op.slice(both, 2, inner, inner)));
-  return linear(p.at("2"), gated, channels);
+  const [value, gate] = linearParts(p.at("0.proj"), x, 2 * inner, 2);
+  return linear(p.at("2"), op.mul(value!, gelu(gate!)), channels);
 }
