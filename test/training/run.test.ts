@@ -1,18 +1,13 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
-import { hostname, tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { nodePlatform } from "../../src/platform/node/platform.js";
 import { withMemoryAdvice } from "../../src/training/run/memoryAdvice.js";
 import { exportRun, type TrainStep, train } from "../../src/training/train.js";
@@ -20,40 +15,9 @@ import { TintypeError } from "../../src/util/errors.js";
 import { dyingPlatform, fullPlatform } from "./faults.js";
 import { FIT, fitOptions } from "./fit.js";
 import { metricsOf, outcome } from "./outcome.js";
+import { refusal, runFolders, SMALL, stepsOf, trained } from "./runs.js";
 
-const space = mkdtempSync(join(tmpdir(), "tintype-run-"));
-afterAll(() => rmSync(space, { recursive: true, force: true }));
-
-let count = 0;
-const freshRun = (): string => join(space, `run-${count++}`);
-
-type Options = Parameters<typeof fitOptions>[1];
-
-async function trained(run: string, config: unknown, options: Options = {}): Promise<TrainStep[]> {
-  return stepsOf(train(FIT, config, fitOptions(run, options)));
-}
-
-async function stepsOf(training: AsyncIterable<TrainStep>): Promise<TrainStep[]> {
-  const steps: TrainStep[] = [];
-  for await (const step of training) steps.push(step);
-  return steps;
-}
-
-async function refusal(promise: Promise<unknown>): Promise<TintypeError> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(TintypeError);
-  return error as TintypeError;
-}
-
-const SMALL = {
-  steps: 8,
-  size: 16,
-  checkpoints: { every: 3, keep: 2 },
-  samples: { every: 4 },
-};
+const freshRun = runFolders("tintype-run-");
 
 describe("a run", () => {
   test("is a folder with all that was made", async () => {
@@ -250,6 +214,7 @@ describe("a training that fails", () => {
     const skipped = new Map([
       ["a.png", "a.png: cannot be read"],
       ["b", "no picture"],
+      ["c\n.png", "c\n.png: \u001b[31mtorn"],
     ]);
     const gaps: typeof FIT = {
       ...FIT,
@@ -261,7 +226,8 @@ describe("a training that fails", () => {
     expect(told).toEqual([
       "left out a.png: cannot be read",
       "left out b: no picture",
-      "2 examples were left out in all",
+      "left out c\\n.png: \\u001b[31mtorn",
+      "3 examples were left out in all",
     ]);
     for (let i = 0; i < 20; i++) skipped.set(`${i}.png`, "torn");
     told.length = 0;
@@ -269,7 +235,7 @@ describe("a training that fails", () => {
     expect(told).toHaveLength(12);
     expect(told.slice(-2)).toEqual([
       "more examples are left out; the end tells how many",
-      "22 examples were left out in all",
+      "23 examples were left out in all",
     ]);
   });
 
@@ -366,6 +332,20 @@ describe("a training that diverges", () => {
     );
     expect(metricsOf(run).at(-1)).toMatchObject({ step: 25, loss: null });
     expect(readdirSync(`${run}/checkpoints`)).toEqual(["step-000010", "step-000020"]);
+  });
+
+  test("names the files of its batch on one line", async () => {
+    const names: typeof FIT = {
+      ...FIT,
+      open: async (config, context) => {
+        const task = await FIT.open(config, context);
+        return Object.defineProperty(task, "lastBatch", { value: ["a\nb.png", "\u001b[2J.png"] });
+      },
+    };
+    const run = freshRun();
+    const failed = train(names, { ...config, nanAt: 1 }, fitOptions(run));
+    const { message } = await refusal(stepsOf(failed));
+    expect(message).toContain("Its batch: a\\nb.png, \\u001b[2J.png. There is no checkpoint yet.");
   });
 
   test("stops when the loss explodes, unless that is allowed", async () => {
@@ -490,6 +470,7 @@ describe("a resumed run", () => {
 
   test.each([
     ["state.json", '{"format":1,"step":8}', /step-000008 is damaged and is left out .*in "files"/],
+    ["state.json", '{"\n\u001b[2J', /^\P{Cc}*step-000008 is damaged and is left out \P{Cc}*$/u],
     [
       "momentum.safetensors",
       "",
@@ -543,6 +524,12 @@ describe("a folder", () => {
     const error = await refusal(trained(run, SMALL));
     expect(error.message).toBe(`${run} is not empty (thesis.txt). Name a new folder for the run.`);
     expect(readdirSync(run)).toEqual(["thesis.txt"]);
+    const odd = freshRun();
+    mkdirSync(odd);
+    writeFileSync(`${odd}/a\nb.png`, "");
+    expect((await refusal(trained(odd, SMALL))).message).toBe(
+      `${odd} is not empty (a\\nb.png). Name a new folder for the run.`,
+    );
   });
 
   test("with a run takes no second one", async () => {
@@ -576,41 +563,6 @@ describe("a folder", () => {
       `${run} is no run: it has no config.json. Name the folder of a run.`,
     );
     expect(readdirSync(run)).toEqual([]);
-  });
-
-  test("is trained in by one at a time", async () => {
-    const run = freshRun();
-    const first = train(FIT, SMALL, fitOptions(run));
-    await first.next();
-    const message = `${run} is being trained by another process. Wait until it ends, or name another folder.`;
-    expect((await refusal(trained(run, SMALL, { resume: true }))).message).toBe(message);
-    await first.return();
-    expect(await trained(run, SMALL, { resume: true })).toHaveLength(8);
-  });
-
-  test.skipIf(process.platform !== "linux")(
-    "of a process that was killed is free, even while its parent has not asked after it",
-    async () => {
-      const run = freshRun();
-      await trained(run, SMALL);
-      const parent = spawn("bash", ["-c", "sleep 60 & echo $!; exec sleep 60"]);
-      const [line] = (await once(parent.stdout, "data")) as [Buffer];
-      const pid = Number(line.toString());
-      writeFileSync(`${run}/.lock`, JSON.stringify({ pid, host: hostname(), nonce: "" }));
-      // `exec` takes the shell's place, and never asks after the shell's child.
-      await vi.waitUntil(() => readFileSync(`/proc/${parent.pid}/comm`, "utf8") === "sleep\n");
-      process.kill(pid, "SIGKILL");
-      await vi.waitUntil(() => / Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8")));
-      expect(await trained(run, SMALL, { resume: true })).toEqual([]);
-      parent.kill();
-    },
-  );
-
-  test("that two new runs want goes to one", async () => {
-    const run = freshRun();
-    const both = await Promise.allSettled([trained(run, SMALL), trained(run, SMALL)]);
-    expect(both.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
-    expect(metricsOf(run)).toHaveLength(8);
   });
 });
 
