@@ -1,5 +1,6 @@
 import { arch, cpus, loadavg, platform, totalmem } from "node:os";
 import type { Machine } from "../../src/benchmark/results.js";
+import { counted } from "../../src/util/counted.js";
 
 /** The machine that this runs on. */
 export function thisMachine(): Machine {
@@ -17,7 +18,7 @@ export function thisMachine(): Machine {
 export function busyNotice({ load, cores }: Pick<Machine, "load" | "cores">): string | undefined {
   if (load < cores / 4) return undefined;
   return (
-    `This machine is busy (load ${load.toFixed(1)} on ${cores} cores): times will be long and vary. ` +
+    `This machine is busy (load ${load.toFixed(1)} on ${counted(cores, "core")}): times will be long and vary. ` +
     "Ratios of contestants that took turns still say something."
   );
 }

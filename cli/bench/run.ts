@@ -15,6 +15,7 @@ import { planRounds } from "../../src/benchmark/rounds.js";
 import { nodePlatform, VERSION } from "../../src/node.js";
 import type { Platform } from "../../src/platform/types.js";
 import { writeJson, writeText } from "../../src/platform/writeText.js";
+import { counted } from "../../src/util/counted.js";
 import { check, TintypeError, throwIfAborted } from "../../src/util/errors.js";
 import { snakeCase, table } from "../format.js";
 import { type Progress, progressOn } from "../progress.js";
@@ -178,13 +179,13 @@ function show(result: Benchmark, { json, out }: BenchOptions, terminal: Terminal
     return;
   }
   const { model, machine, settings, failures } = result;
-  terminal.out(`${model} on ${machine.processor}, ${machine.cores} cores\n`);
+  terminal.out(`${model} on ${machine.processor}, ${counted(machine.cores, "core")}\n`);
   for (const size of settings.sizes) {
     terminal.out(`\n${table(medianRows(result, size))}`);
     const ratios = ratioRows(result, size);
     if (ratios.length > 0) terminal.out(`\n${table(ratios)}`);
   }
-  const rounds = `${settings.rounds} ${settings.rounds === 1 ? "round" : "rounds"}`;
+  const rounds = counted(settings.rounds, "round");
   terminal.out(`\nMedians of ${rounds}, ± half the distance of the quartiles.\n`);
   for (const { contestant, size, message } of failures) {
     const where = size === undefined ? "" : ` at ${size}x${size}`;

@@ -12,6 +12,7 @@ import {
 } from "../../src/node.js";
 import type { Platform } from "../../src/platform/types.js";
 import { readText } from "../../src/util/bytes.js";
+import { counted } from "../../src/util/counted.js";
 import { check } from "../../src/util/errors.js";
 import { formatDuration, jsonSeed, snakeCase } from "../format.js";
 import { type Progress, progressOn } from "../progress.js";
@@ -48,7 +49,7 @@ export async function runCalibration(options: CalibrateOptions, terminal: Termin
   }
   const { layers, seconds, file } = calibrated;
   const count = layers.unet + layers.decoder;
-  terminal.err(`measured ${count} layers in ${formatDuration(1000 * seconds)}\n`);
+  terminal.err(`measured ${counted(count, "layer")} in ${formatDuration(1000 * seconds)}\n`);
   terminal.out(`${file}\n`);
 }
 

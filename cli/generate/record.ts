@@ -1,6 +1,7 @@
 import type { ScheduleName } from "../../src/diffusion/index.js";
 import { formatParameters } from "../../src/formats/index.js";
 import type { DiffusionModel, Generated, Shortcuts } from "../../src/node.js";
+import { counted } from "../../src/util/counted.js";
 import { VERSION } from "../../src/util/version.js";
 import { formatDuration, formatPace, jsonSeed } from "../format.js";
 import type { Job } from "./job.js";
@@ -165,7 +166,7 @@ export function summary({ ran, times, batches }: Made, totalMs: number): string 
   const sampling = times.callMs.reduce((sum, ms) => sum + ms, 0);
   const parts = [
     `loading ${formatDuration(times.loadMs)}`,
-    `${steps} ${steps === 1 ? "step" : "steps"} ${formatDuration(sampling)} (${formatPace(sampling / steps)})`,
+    `${counted(steps, "step")} ${formatDuration(sampling)} (${formatPace(sampling / steps)})`,
     `VAE ${formatDuration(times.vaeMs)}`,
   ];
   return `done in ${formatDuration(totalMs)} on ${ran.device}: ${parts.join(", ")}`;

@@ -1,5 +1,6 @@
 import { FAMILY_TITLES, type FileSummary, type ModelFamily } from "../../src/checkpoints/index.js";
 import { formatBytes } from "../../src/platform/formatBytes.js";
+import { counted } from "../../src/util/counted.js";
 import { formatCount, table } from "../format.js";
 import type { InspectedFiles, InspectedModel, InspectedPicture } from "./types.js";
 
@@ -54,7 +55,7 @@ function predictionText({ prediction }: InspectedModel): string {
 
 function defaultsText({ steps, guidanceScale, sampler }: InspectedModel["defaults"]): string {
   const who = sampler === null ? "the scheduler's sampler" : `sampler ${sampler}`;
-  return `${steps} steps, guidance ${guidanceScale}, ${who}`;
+  return `${counted(steps, "step")}, guidance ${guidanceScale}, ${who}`;
 }
 
 function dtypesText(dtypes: FileSummary["dtypes"]): string {
@@ -71,7 +72,8 @@ function keysText({ components, ignored, problems }: InspectedModel): string {
     lines.push(...keyLines(`Of another shape in the ${title}`, wrongShape));
   }
   if (lines.length === 0) lines.push("No key is missing, unknown or of another shape.");
-  for (const { rule, keys } of ignored) lines.push(`Not read: ${keys.length} keys (${rule}).`);
+  for (const { rule, keys } of ignored)
+    lines.push(`Not read: ${counted(keys.length, "key")} (${rule}).`);
   for (const problem of problems) lines.push(`Note: ${problem}`);
   return `${lines.join("\n")}\n`;
 }

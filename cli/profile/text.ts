@@ -1,5 +1,6 @@
 import type { ProfileShare } from "../../src/benchmark/profile.js";
 import { PART_TITLES } from "../../src/pipelines/parts.js";
+import { counted } from "../../src/util/counted.js";
 import { table } from "../format.js";
 import type { Profile } from "./run.js";
 
@@ -21,7 +22,7 @@ export function profileText(profile: Profile, columns: number, unicode: boolean)
     sharesText(title, mostly, rows, { columns, unicode });
   return [
     `${PART_TITLES[part]} of ${model}, ${dtype} on ${device}, ${what}\n`,
-    `${time(milliseconds)} a run, ${time(operatorMilliseconds)} of it in operators (${runs} runs)\n\n`,
+    `${time(milliseconds)} a run, ${time(operatorMilliseconds)} of it in operators (${counted(runs, "run")})\n\n`,
     show("kinds of layers", "mostly", kinds),
     "\n",
     show(`layers to depth ${depth}`, "mostly", layers),

@@ -2,6 +2,7 @@ import { exportTrained, nodePlatform, type TrainStep, trainModel } from "../../s
 import type { Platform } from "../../src/platform/types.js";
 import { withSettings } from "../../src/training/run/settings.js";
 import { readJson } from "../../src/util/bytes.js";
+import { counted } from "../../src/util/counted.js";
 import { check } from "../../src/util/errors.js";
 import { formatDuration } from "../format.js";
 import { type Progress, progressOn } from "../progress.js";
@@ -121,6 +122,6 @@ async function follow(
   err(
     count === 0
       ? "tintype: all steps were taken already. For more: --set steps=N\n"
-      : `${count} steps in ${took}, loss ${loss.toPrecision(4)}\n`,
+      : `${counted(count, "step")} in ${took}, loss ${loss.toPrecision(4)}\n`,
   );
 }

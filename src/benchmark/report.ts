@@ -1,3 +1,4 @@
+import { counted } from "../util/counted.js";
 import { barChart, chartSheet, type Panel } from "./chart.js";
 import {
   type Benchmark,
@@ -155,9 +156,9 @@ export function benchmarkChart(benchmark: Benchmark): string {
   );
   const one = settings.sizes.length === 1 ? `, ${settings.sizes[0]}x${settings.sizes[0]}` : "";
   return chartSheet(panels, {
-    title: `${model}${one}, ${machine.processor}, ${machine.cores} cores`,
+    title: `${model}${one}, ${machine.processor}, ${counted(machine.cores, "core")}`,
     note:
-      `Medians of ${settings.rounds} rounds in turns; lines from the first to the third quartile. ` +
-      `A whole picture takes ${settings.steps} steps, from the start of its process to its file.`,
+      `Medians of ${counted(settings.rounds, "round")} in turns; lines from the first to the third quartile. ` +
+      `A whole picture takes ${counted(settings.steps, "step")}, from the start of its process to its file.`,
   });
 }

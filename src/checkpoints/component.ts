@@ -1,4 +1,5 @@
 import type { StoredTensors } from "../tensor/stored.js";
+import { counted } from "../util/counted.js";
 import { TintypeError } from "../util/errors.js";
 import { few } from "../util/few.js";
 import { show } from "./configReader.js";
@@ -62,7 +63,7 @@ export function surplusKeys(file: string, what: string, unknown: readonly string
   const keys = unknown.map((key) => `"${key}"`);
   return new TintypeError(
     "mismatch",
-    `${file}: ${unknown.length} ${unknown.length === 1 ? "key is" : "keys are"} no part of ` +
+    `${file}: ${counted(unknown.length, "key is", "keys are")} no part of ` +
       `${what}: ${few(keys, 3)}. The file is damaged, or holds something else besides.`,
   );
 }

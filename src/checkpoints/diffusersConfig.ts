@@ -1,6 +1,7 @@
 import type { ClipTextConfig } from "../models/clip/config.js";
 import type { UNetBlock, UNetConfig } from "../models/unet/config.js";
 import type { VaeConfig } from "../models/vae/config.js";
+import { counted } from "../util/counted.js";
 import { TintypeError } from "../util/errors.js";
 import {
   type ConfigReader,
@@ -131,7 +132,7 @@ function levelList(reader: ConfigReader, key: string, levels: number, fallback: 
   if (list.length === levels) return list;
   throw new TintypeError(
     "bad-file",
-    `${reader.file}: ${key}: expected ${levels} numbers, one for each block, got ${show(list)}.`,
+    `${reader.file}: ${key}: expected ${counted(levels, "number")}, one for each block, got ${show(list)}.`,
   );
 }
 
@@ -219,7 +220,7 @@ export function parseVaeConfig(json: JsonObject, file: string): ParsedConfig<Vae
     if (types.length !== blockOutChannels.length) {
       throw new TintypeError(
         "bad-file",
-        `${file}: ${key}: expected ${blockOutChannels.length} blocks, as block_out_channels has, ` +
+        `${file}: ${key}: expected ${counted(blockOutChannels.length, "block")}, as block_out_channels has, ` +
           `got ${types.length}.`,
       );
     }

@@ -1,4 +1,5 @@
 import type { StoredTensors } from "../tensor/stored.js";
+import { counted } from "../util/counted.js";
 import { TintypeError } from "../util/errors.js";
 
 /** Model families that run. */
@@ -136,7 +137,7 @@ export function runnableFamily(tensors: StoredTensors, file: string): ModelFamil
     throw new TintypeError(
       "unsupported",
       `${file}: no model that Tintype knows. Expected Stable Diffusion 1.x or 2.x ` +
-        `("${CONV_IN[0]}" and more), found ${tensors.size} tensors` +
+        `("${CONV_IN[0]}" and more), found ${counted(tensors.size, "tensor")}` +
         `${first.length > 0 ? `, the first ${first.join(", ")}` : ""}.`,
     );
   }

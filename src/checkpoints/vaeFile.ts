@@ -1,5 +1,6 @@
 import { SD_VAE, type VaeConfig } from "../models/vae/config.js";
 import type { StoredTensors } from "../tensor/stored.js";
+import { counted } from "../util/counted.js";
 import { TintypeError } from "../util/errors.js";
 import { checkGroups, type Extracted, extract, surplusKeys } from "./component.js";
 import { findFamily } from "./families.js";
@@ -49,7 +50,7 @@ export function vaeFromFile(
   const isKl = keys.some((key) => /^decoder\.mid(_block)?\./.test(key));
   if (prefix === undefined || !isKl) {
     const { title, evidence } = findFamily(tensors);
-    const found = evidence === undefined ? `${tensors.size} other tensors` : title;
+    const found = evidence === undefined ? counted(tensors.size, "other tensor") : title;
     throw new TintypeError(
       "unsupported",
       `${file}: expected a VAE ("decoder.conv_in.weight" and more), found ${found}.`,

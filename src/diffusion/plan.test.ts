@@ -170,7 +170,7 @@ it("takes pndm's extra call where strength leaves no other, but not when inpaint
   const none = /^strength 0\.33 of 3 steps leaves no step to take/;
   expect(() => plan({ ...request, inpaint: true })).toThrow(none);
   expect(() => plan({ ...request, sampler: "heun" })).toThrow(none);
-  expect(() => plan({ ...request, steps: 1 })).toThrow(/^strength 0\.33 of 1 steps leaves no step/);
+  expect(() => plan({ ...request, steps: 1 })).toThrow(/^strength 0\.33 of 1 step leaves no step/);
 });
 
 it("guides inside a range of steps only, with both answers from one call", async () => {

@@ -1,4 +1,5 @@
 import type { Tensor } from "../tensor/tensor.js";
+import { counted } from "../util/counted.js";
 import { TintypeError } from "../util/errors.js";
 import { alphasCumprodFor, type Course } from "./course.js";
 import type { ScheduleName } from "./ladder.js";
@@ -74,7 +75,7 @@ function requireSteps(begin: number, total: number, o: SamplingRequest): void {
   if (begin < (o.inpaint ? Math.min(o.steps, total) : total)) return;
   throw new TintypeError(
     "bad-argument",
-    `strength ${o.strength} of ${o.steps} steps leaves no step to take: raise one of them.`,
+    `strength ${o.strength} of ${counted(o.steps, "step")} leaves no step to take: raise one of them.`,
   );
 }
 

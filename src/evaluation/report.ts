@@ -1,3 +1,4 @@
+import { counted } from "../util/counted.js";
 import { type Accuracy, ATTRIBUTES, type Attribute } from "./checks.js";
 import type { EvaluatedPicture, Evaluation } from "./evaluate.js";
 
@@ -40,7 +41,10 @@ export function measureRows(evaluation: Evaluation, ran: RanOn): (readonly [stri
     ["autoencoder PSNR", `${psnr.toFixed(1)} dB`],
     ["autoencoder SSIM", ssim.toFixed(3)],
     ["prompts", `${pictures.length}, seeds from ${settings.seed}`],
-    ["sampler", `${settings.sampler}, ${settings.steps} steps, guidance ${settings.guidanceScale}`],
+    [
+      "sampler",
+      `${settings.sampler}, ${counted(settings.steps, "step")}, guidance ${settings.guidanceScale}`,
+    ],
     ["computed in", `${ran.dtype} on ${ran.device}`],
     ["time a picture", `${secondsPerPicture.toFixed(2)} s`],
   ];

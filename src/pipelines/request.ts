@@ -175,7 +175,7 @@ function negatives(given: string | readonly string[], count: number, times: numb
   check(
     each.length === count,
     "bad-argument",
-    `negative prompt: expected one, or one for each of the ${count} prompts, got ${each.length}.`,
+    `negative prompt: expected one${count === 1 ? "" : `, or one for each of the ${count} prompts`}, got ${each.length}.`,
   );
   return repeat(each, times);
 }

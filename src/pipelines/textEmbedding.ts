@@ -2,6 +2,7 @@ import { readTensor } from "../tensor/convert.js";
 import { DTYPE_BYTES } from "../tensor/dtype.js";
 import type { StoredTensor } from "../tensor/stored.js";
 import { type Tensor, zeros } from "../tensor/tensor.js";
+import { counted } from "../util/counted.js";
 import { check } from "../util/errors.js";
 
 /**
@@ -21,7 +22,7 @@ export async function lookUpTokens(
     check(
       id >= 0 && id < rows,
       "mismatch",
-      `${file}: the tokenizer has a token ${id}, but the text encoder's table has ${rows} rows. ` +
+      `${file}: the tokenizer has a token ${id}, but the text encoder's table has ${counted(rows, "row")}. ` +
         "They belong to different models.",
     );
     const offset = table.offset + id * rowBytes;

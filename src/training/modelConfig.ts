@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { CLIP_L_TEXT, type ClipTextConfig, type ClipVisionConfig } from "../models/clip/config.js";
 import { SD1_UNET, type UNetConfig } from "../models/unet/config.js";
 import { SD_VAE, type VaeConfig } from "../models/vae/config.js";
+import { counted } from "../util/counted.js";
 import { check } from "../util/errors.js";
 import { type ConfigSchema, oneOf, real, whole } from "./schema.js";
 
@@ -102,7 +103,7 @@ export function checkGroups(who: string, channels: readonly number[], groups: nu
   check(
     odd === undefined,
     "bad-argument",
-    `${who}: ${odd} channels do not divide into normNumGroups = ${groups} groups.`,
+    `${who}: ${counted(odd ?? 0, "channel does", "channels do")} not divide into normNumGroups = ${groups} groups.`,
   );
 }
 
@@ -125,7 +126,7 @@ export function checkUNet(who: string, config: UNetConfig): void {
     check(
       config[key].length === levels,
       "bad-argument",
-      `${who}: ${key} has ${config[key].length} entries and blocks has ${levels}; expected one each a level.`,
+      `${who}: ${key} has ${counted(config[key].length, "entry", "entries")} and blocks has ${levels}; expected one each a level.`,
     );
   }
   checkGroups(who, config.blockOutChannels, config.normNumGroups);
@@ -133,7 +134,7 @@ export function checkUNet(who: string, config: UNetConfig): void {
     check(
       channels % config.heads[level]! === 0,
       "bad-argument",
-      `${who}: ${channels} channels of level ${level} do not divide into ${config.heads[level]} heads.`,
+      `${who}: ${counted(channels, "channel")} of level ${level} ${channels === 1 ? "does" : "do"} not divide into ${config.heads[level]} heads.`,
     );
   });
 }

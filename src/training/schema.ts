@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { TintypeError } from "../util/errors.js";
+import { oneLine } from "../util/oneLine.js";
 import { problemsOf } from "./schemaProblems.js";
 import { type AnySchema, allPaths, alternatives, type ConfigSchema } from "./schemaTree.js";
 
@@ -54,7 +55,10 @@ export function parseConfig<T>(schema: ConfigSchema<T>, json: unknown, where: st
   const result = v.safeParse(schema, json);
   if (result.success) return result.output;
   const problems = problemsOf(schema, json, result.issues);
-  throw new TintypeError("bad-argument", problems.map((it) => `${where}: ${it}`).join("\n"));
+  throw new TintypeError(
+    "bad-argument",
+    problems.map((it) => oneLine(`${where}: ${it}`)).join("\n"),
+  );
 }
 
 /** Settings that were checked. */

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { nearest } from "../util/nearest.js";
+import { oneLine } from "../util/oneLine.js";
 import { type AnySchema, allPaths, type ConfigSchema, keysOf, schemaAt } from "./schemaTree.js";
 
 /*
@@ -18,7 +19,7 @@ export function problemsOf(
 
 /** A value as a message shows it: JSON, cut where it is long. */
 export function showValue(value: unknown): string {
-  const text = JSON.stringify(value) ?? "nothing";
+  const text = oneLine(JSON.stringify(value) ?? "nothing");
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 

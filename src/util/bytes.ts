@@ -1,4 +1,5 @@
 import { TintypeError } from "./errors.js";
+import { oneLine } from "./oneLine.js";
 
 /**
  * Random access to the bytes of one file, wherever it lies: on a disk, in a Blob, behind HTTP
@@ -76,6 +77,6 @@ export function parseJson(name: string, text: string): unknown {
     const standard = standardJson(text);
     if (standard !== text) return parseJson(name, standard);
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new TintypeError("bad-file", `${name}: not valid JSON (${reason}).`, { cause });
+    throw new TintypeError("bad-file", `${name}: not valid JSON (${oneLine(reason)}).`, { cause });
   }
 }

@@ -4,6 +4,7 @@ import { tokensOf } from "../../pipelines/clipScore.js";
 import type { Platform } from "../../platform/types.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import type { Tokenizer } from "../../text/index.js";
+import { counted } from "../../util/counted.js";
 import { check } from "../../util/errors.js";
 import { opening } from "../../util/opening.js";
 import { batchedTask } from "../batchedTask.js";
@@ -37,7 +38,7 @@ export function openClip(config: ClipTrainingConfig, context: TaskContext): Prom
     checkPictures(data.sizes, model.vision.imageSize);
     if (data.size !== undefined && data.size < config.batchSize) {
       context.notice(
-        `data: ${data.size} pictures are fewer than a batch of ${config.batchSize}, in which some come ` +
+        `data: ${counted(data.size, "picture is", "pictures are")} fewer than a batch of ${config.batchSize}, in which some come ` +
           "twice and count as wrong answers to their own captions. Lower batchSize, or add pictures.",
       );
     }

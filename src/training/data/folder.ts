@@ -1,5 +1,6 @@
 import type { Platform } from "../../platform/types.js";
 import { concurrently } from "../../util/concurrently.js";
+import { counted } from "../../util/counted.js";
 import { check, TintypeError } from "../../util/errors.js";
 import { few } from "../../util/few.js";
 import {
@@ -10,6 +11,7 @@ import {
   type Listing,
   MAX_CAPTION_BYTES,
   PICTURE_ENDINGS,
+  withoutCaption,
 } from "./listing.js";
 import { type MetadataRow, readMetadata } from "./metadata.js";
 import type { FolderSpec } from "./spec.js";
@@ -117,7 +119,7 @@ function checkOrphans(root: string, pictures: readonly string[], words: Words): 
   check(
     orphans.length === 0,
     "bad-file",
-    `${root}: ${orphans.length} captions have no picture: ${few(orphans.map((s) => `${s}.txt`))}. ` +
+    `${root}: ${counted(orphans.length, "caption has", "captions have")} no picture: ${few(orphans.map((s) => `${s}.txt`))}. ` +
       `Add the pictures (${PICTURE_ENDINGS}) or remove the captions.`,
   );
   const known = new Set(pictures);
@@ -126,7 +128,7 @@ function checkOrphans(root: string, pictures: readonly string[], words: Words): 
     check(
       missing.length === 0,
       "bad-file",
-      `${root}/${folder}${METADATA}: ${missing.length} of its pictures are not there: ` +
+      `${root}/${folder}${METADATA}: ${counted(missing.length, "of its pictures is", "of its pictures are")} not there: ` +
         `${few(missing)}. Add the pictures or remove their lines.`,
     );
   }
@@ -197,7 +199,7 @@ export async function listFolder(platform: Platform, spec: FolderSpec): Promise<
   check(
     mute.length === 0 || spec.captions === "optional",
     "bad-file",
-    `${root}: ${mute.length} of ${pictures.length} pictures have no caption: ${few(mute)}. Write ` +
+    `${root}: ${withoutCaption(mute.length, pictures.length)}: ${few(mute)}. Write ` +
       `name.txt beside each or a ${METADATA}, or set "captions" to "optional".`,
   );
   const stamps = pictures.map(({ path, size, modified }) => `${path} ${size} ${modified}`);

@@ -2,6 +2,7 @@ import { concatBatch, sliceBatch } from "../../tensor/elementwise.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { oneAhead } from "../../util/concurrently.js";
 import { check, throwIfAborted } from "../../util/errors.js";
+import { oneLine } from "../../util/oneLine.js";
 import {
   type CacheFile,
   type CacheOptions,
@@ -177,10 +178,11 @@ function openCache(
     for (const [name, reason] of broken) skipped.set(name, reason);
   }
   const full = [...shelves.values()].filter(({ rows }) => rows.length > 0);
+  const reasons = [...skipped.values()].slice(0, 3).join(" ");
   check(
     full.length > 0,
     "bad-file",
-    `data: not one picture could be read and encoded. ${[...skipped.values()].slice(0, 3).join(" ")}`,
+    oneLine(`data: not one picture could be read and encoded. ${reasons}`),
   );
   return {
     folder,

@@ -117,15 +117,11 @@ describe("mixed-up folders", () => {
       Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`${i}.png`, ""])),
       /DATA: 8 of 8 pictures have no caption: 0\.png, 1\.png, 2\.png, 3\.png, 4\.png and 3 more\. .*"optional"/,
     ],
-    [
-      "an empty caption",
-      { "a.png": "", "a.txt": " \n" },
-      /1 of 1 pictures have no caption: a\.png/,
-    ],
+    ["an empty caption", { "a.png": "", "a.txt": " \n" }, /1 of 1 picture has no caption: a\.png/],
     [
       "captions without pictures",
       { "a.png": "", "a.txt": "x", "in/b.txt": "y" },
-      /1 captions have no picture: in\/b\.txt\. Add the pictures/,
+      /1 caption has no picture: in\/b\.txt\. Add the pictures/,
     ],
     [
       "lines without pictures",
@@ -136,7 +132,7 @@ describe("mixed-up folders", () => {
           { file_name: "b.png", text: "y" },
         ),
       },
-      /DATA\/metadata\.jsonl: 1 of its pictures are not there: b\.png/,
+      /DATA\/metadata\.jsonl: 1 of its pictures is not there: b\.png/,
     ],
     [
       "two pictures for one caption",
@@ -304,7 +300,7 @@ describe("WebDataset shards", () => {
       ]),
     });
     expect(await messageOf(listTars(join(folder, "dots")))).toMatch(
-      /1 captions have no picture .*odd\.tar\/a\.b\/c\.txt\. Write each key with both\./,
+      /1 caption has no picture .*odd\.tar\/a\.b\/c\.txt\. Write each key with both\./,
     );
   });
 
@@ -369,7 +365,7 @@ describe("WebDataset shards", () => {
           ["2.txt", "y"],
         ]),
       },
-      /1 captions have no picture.*a\.tar\/2\.txt/,
+      /1 caption has no picture.*a\.tar\/2\.txt/,
     ],
     [
       "a key with two pictures",

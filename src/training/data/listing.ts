@@ -1,4 +1,5 @@
 import type { Platform } from "../../platform/types.js";
+import { counted } from "../../util/counted.js";
 import type { PictureRef } from "./protocol.js";
 
 /** Pictures of a data set with their captions, before anything was decoded. */
@@ -24,6 +25,11 @@ export const PICTURE_ENDINGS = "png, jpg, jpeg, webp, gif, tif, tiff, avif";
 
 export function isPicture(path: string): boolean {
   return PICTURES.test(path);
+}
+
+/** "2 of 3 pictures have no caption" */
+export function withoutCaption(count: number, pictures: number): string {
+  return `${count} of ${counted(pictures, "picture")} ${count === 1 ? "has" : "have"} no caption`;
 }
 
 /** Captions, and the JSON that they stand in, are no longer. */

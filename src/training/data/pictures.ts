@@ -1,6 +1,7 @@
 import { concatBatch } from "../../tensor/elementwise.js";
 import { type Tensor, tensor } from "../../tensor/tensor.js";
 import { check, TintypeError } from "../../util/errors.js";
+import { oneLine } from "../../util/oneLine.js";
 import { randomFor } from "../random.js";
 import { bucketSizes, groupBySize, type Size } from "./buckets.js";
 import { type DataContext, stepsAhead } from "./context.js";
@@ -90,11 +91,10 @@ async function sort(
 }
 
 function nothingReadable({ name, entries }: Listing, skipped: Map<string, string>): TintypeError {
+  const { length } = entries;
+  const all = length === 1 ? "not even its only picture" : `none of its ${length} pictures`;
   const reasons = [...skipped.values()].slice(0, 3).join(" ");
-  return new TintypeError(
-    "bad-file",
-    `${name}: none of its ${entries.length} pictures can be read. ${reasons}`,
-  );
+  return new TintypeError("bad-file", oneLine(`${name}: ${all} can be read. ${reasons}`));
 }
 
 /** Numbers to try for one place of a batch: on along the bucket's order, then all others. */

@@ -3,6 +3,7 @@ import { cut, mirrored, partOffset } from "../../image/window.js";
 import type { Port } from "../../platform/worker.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { check } from "../../util/errors.js";
+import { oneLine } from "../../util/oneLine.js";
 import type { Answer, Frame, Job, Jobs, PictureRef, Question } from "./protocol.js";
 
 /** What the thread can do that depends on the platform. */
@@ -55,7 +56,7 @@ function work(question: Question, tools: PictureTools): Promise<Jobs[Job]["answe
 }
 
 const reasonOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error);
+  oneLine(error instanceof Error ? error.message : String(error));
 
 /** More bytes than this are no picture, and would take all memory. */
 const MAX_PICTURE_BYTES = 1 << 30;

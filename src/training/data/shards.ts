@@ -1,4 +1,5 @@
 import type { Platform } from "../../platform/types.js";
+import { counted } from "../../util/counted.js";
 import { check } from "../../util/errors.js";
 import { few } from "../../util/few.js";
 
@@ -54,7 +55,7 @@ export async function findShards(
   check(
     missing.length === 0,
     "not-found",
-    `data: ${missing.length} of ${named.length} shards are not there: ${few(missing)}. Check "shards".`,
+    `data: ${missing.length} of ${counted(named.length, "shard")} ${missing.length === 1 ? "is" : "are"} not there: ${few(missing)}. Check "shards".`,
   );
   const twice = found.filter((path, i) => found.indexOf(path) !== i);
   check(

@@ -41,7 +41,7 @@ export interface Stepped<T> extends AsyncDisposable {
   readonly sizes: readonly (readonly [width: number, height: number])[];
   /** Steps after which every example was seen; undefined for endless sources. */
   readonly stepsPerEpoch: number | undefined;
-  /** Examples that could not be read so far, and why. */
+  /** Examples that could not be read so far by name, and why, on one line. */
   readonly skipped: ReadonlyMap<string, string>;
   /** Hexadecimal digest of the files and captions that are read; undefined where none are. */
   readonly fingerprint?: string | undefined;

@@ -1,8 +1,10 @@
 import type { Platform } from "../../platform/types.js";
 import type { ByteSource } from "../../util/bytes.js";
 import { concurrently } from "../../util/concurrently.js";
+import { counted } from "../../util/counted.js";
 import { check } from "../../util/errors.js";
 import { few } from "../../util/few.js";
+import { oneLine } from "../../util/oneLine.js";
 import {
   captionText,
   type Entry,
@@ -11,6 +13,7 @@ import {
   type Listing,
   MAX_CAPTION_BYTES,
   PICTURE_ENDINGS,
+  withoutCaption,
 } from "./listing.js";
 import { findShards } from "./shards.js";
 import type { WebDatasetSpec } from "./spec.js";
@@ -113,7 +116,9 @@ async function readShard(
     orphans: [],
     mute: [],
   };
-  if (problem !== undefined) read.skipped.set(shard, `${path}: ${problem}; the rest is left out`);
+  const skip = (name: string, why: string): void =>
+    void read.skipped.set(name, oneLine(`${path}: ${why}`));
+  if (problem !== undefined) skip(shard, `${problem}; the rest is left out`);
   // The last example of a shard that is cut short may lack what would have followed.
   const cut = problem === undefined ? undefined : [...samples.keys()].at(-1);
   for (const [key, sample] of samples) {
@@ -127,7 +132,7 @@ async function readShard(
       take(read, { path, name, picture: sample.picture, caption });
     } catch (error) {
       if (!(error instanceof Unreadable)) throw error;
-      read.skipped.set(name, `${path}: ${error.message}`);
+      skip(name, error.message);
     }
   }
   return read;
@@ -165,12 +170,13 @@ export async function listShards(platform: Platform, spec: WebDatasetSpec): Prom
   );
   const entries = shards.flatMap((shard) => shard.entries);
   const skipped = new Map(shards.flatMap((shard) => [...shard.skipped]));
-  const name = paths.length === 1 ? paths[0]! : `${paths[0]} and ${paths.length - 1} more shards`;
+  const more = paths.length - 1;
+  const name = more === 0 ? paths[0]! : `${paths[0]} and ${counted(more, "more shard")}`;
   const orphans = shards.flatMap((shard) => shard.orphans);
   check(
     orphans.length === 0,
     "bad-file",
-    `${name}: ${orphans.length} captions have no picture (${PICTURE_ENDINGS}): ${few(orphans)}. ` +
+    `${name}: ${counted(orphans.length, "caption has", "captions have")} no picture (${PICTURE_ENDINGS}): ${few(orphans)}. ` +
       "Write each key with both.",
   );
   check(
@@ -184,7 +190,7 @@ export async function listShards(platform: Platform, spec: WebDatasetSpec): Prom
   check(
     mute.length === 0 || spec.captions === "optional",
     "bad-file",
-    `${name}: ${mute.length} of ${entries.length} pictures have no caption in ${where}: ` +
+    `${name}: ${withoutCaption(mute.length, entries.length)} in ${where}: ` +
       `${few(mute)}. Write the captions, name their key in "captionField", or set "captions" to "optional".`,
   );
   const fingerprint = await fingerprintOf(

@@ -3,6 +3,7 @@ import { encoderGraph } from "../../pipelines/graphs.js";
 import type { Platform } from "../../platform/types.js";
 import type { StoredTensors } from "../../tensor/stored.js";
 import type { Tensor } from "../../tensor/tensor.js";
+import { counted } from "../../util/counted.js";
 import { opening } from "../../util/opening.js";
 import {
   type Batch,
@@ -81,7 +82,8 @@ async function cached(
     signal,
     onProgress(done, total) {
       const tenths = Math.floor((10 * done) / total);
-      if (tenths > told) notice(`latents of ${done} of ${total} pictures are in ${folder}`);
+      if (tenths > told)
+        notice(`latents of ${done} of ${counted(total, "picture")} are in ${folder}`);
       told = Math.max(told, tenths);
     },
   });

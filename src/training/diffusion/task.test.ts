@@ -219,7 +219,7 @@ describe("settings that cannot be", () => {
   test("a UNet whose lists differ in length", async () => {
     const unet = { ...NEW.unet, heads: [2] };
     await expect(refused({ model: { ...NEW, unet }, text: { train: true } })).rejects.toThrow(
-      "heads has 1 entries and blocks has 2",
+      "heads has 1 entry and blocks has 2",
     );
   });
 });

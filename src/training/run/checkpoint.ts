@@ -5,6 +5,7 @@ import { readTensor } from "../../tensor/convert.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { readJson } from "../../util/bytes.js";
 import { check, TintypeError } from "../../util/errors.js";
+import { oneLine } from "../../util/oneLine.js";
 import { VERSION } from "../../util/version.js";
 import { readPart, type TaskState } from "../task.js";
 import { CHECKPOINTS, stepName, stepOf } from "./layout.js";
@@ -114,7 +115,7 @@ export async function lastCheckpoint(
       return { path, info: await readInfo(platform, path) };
     } catch (error) {
       if (!(error instanceof TintypeError)) throw error;
-      notice(`${path} is damaged and is left out (${error.message})`);
+      notice(oneLine(`${path} is damaged and is left out (${error.message})`));
     }
   }
   check(
@@ -159,7 +160,7 @@ export function checkpointState(platform: Platform, { path, info }: Checkpoint):
     } catch (cause) {
       if (!(cause instanceof TintypeError)) throw cause;
       const message = `${path} is damaged: ${file} cannot be read. Remove ${path} to go on from the checkpoint before it.`;
-      throw new TintypeError(cause.code, message, { cause });
+      throw new TintypeError(cause.code, oneLine(message), { cause });
     }
   };
   const files = Object.keys(info.files);

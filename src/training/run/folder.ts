@@ -2,7 +2,9 @@ import { isUnfinished } from "../../platform/paths.js";
 import type { Platform } from "../../platform/types.js";
 import { writeJson } from "../../platform/writeText.js";
 import { readJson } from "../../util/bytes.js";
+import { counted } from "../../util/counted.js";
 import { check, TintypeError } from "../../util/errors.js";
+import { oneLine } from "../../util/oneLine.js";
 import { VERSION } from "../../util/version.js";
 import { type ResolvedConfig, type RunConfig, resolveConfig } from "../config.js";
 import { showValue } from "../schemaProblems.js";
@@ -92,8 +94,10 @@ export async function reopenRun<C extends RunConfig>(
     }
     if (checkpoint !== undefined && checkpoint.info.tintype !== VERSION) {
       notice(
-        `${path} was trained by Tintype ${checkpoint.info.tintype} so far. This is ${VERSION}, ` +
-          "which may round otherwise.",
+        oneLine(
+          `${path} was trained by Tintype ${checkpoint.info.tintype} so far. This is ${VERSION}, ` +
+            "which may round otherwise.",
+        ),
       );
     }
     const close = (): Promise<void> => release(lock);
@@ -132,7 +136,7 @@ async function readConfig<C extends RunConfig>(
   { name }: TaskKind<C>,
 ): Promise<unknown> {
   const { kind, config } = await readRunConfig(platform, path);
-  check(kind === name, "bad-argument", `${path} is a run of ${kind}, not of ${name}.`);
+  check(kind === name, "bad-argument", oneLine(`${path} is a run of ${kind}, not of ${name}.`));
   return config;
 }
 
@@ -157,7 +161,7 @@ async function requireEmpty({ files }: Platform, path: string): Promise<void> {
   const message = names.includes(CONFIG)
     ? `${path} holds a run already. Go on with --resume ${path}, or name another folder.`
     : `${path} is not empty (${names[0]}${names.length > 1 ? ", ..." : ""}). Name a new folder for the run.`;
-  throw new TintypeError("bad-argument", message);
+  throw new TintypeError("bad-argument", oneLine(message));
 }
 
 async function requireRun({ files }: Platform, path: string): Promise<void> {
@@ -218,6 +222,6 @@ function checkSteps(path: string, { steps }: RunConfig, checkpoint: Checkpoint |
   check(
     steps >= step,
     "bad-argument",
-    `steps: ${path} has taken ${step} steps already, more than ${steps}.`,
+    `steps: ${path} has taken ${counted(step, "step")} already, more than ${steps}.`,
   );
 }

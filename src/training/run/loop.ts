@@ -1,6 +1,8 @@
 import type { Platform } from "../../platform/types.js";
+import { counted } from "../../util/counted.js";
 import { TintypeError } from "../../util/errors.js";
 import { few } from "../../util/few.js";
+import { oneLine } from "../../util/oneLine.js";
 import type { RunConfig } from "../config.js";
 import type { Metrics, Task } from "../task.js";
 import { exportModel } from "./export.js";
@@ -122,7 +124,8 @@ function tellSkipped(task: Task, notice: (message: string) => void): () => void 
       if (told.has(name)) continue;
       told.add(name);
       if (told.size > most) return notice("more examples are left out; the end tells how many");
-      notice(`left out ${why.includes(name) ? why : `${name}: ${why}`}`);
+      const [what, reason] = [oneLine(name), oneLine(why)];
+      notice(`left out ${reason.includes(what) ? reason : `${what}: ${reason}`}`);
     }
   };
 }
@@ -130,7 +133,7 @@ function tellSkipped(task: Task, notice: (message: string) => void): () => void 
 /** Tells at the end how many examples were left out in all. */
 function tellCount({ skipped }: Task, notice: (message: string) => void): void {
   if (skipped.size === 0) return;
-  notice(`${skipped.size} ${skipped.size === 1 ? "example was" : "examples were"} left out in all`);
+  notice(`${counted(skipped.size, "example was", "examples were")} left out in all`);
 }
 
 const NAMES_SHOWN = 16;
@@ -138,7 +141,7 @@ const NAMES_SHOWN = 16;
 function requireGood(guard: LossGuard, metrics: Metrics, step: number, task: Task): void {
   const problem = guard.problem(metrics);
   if (problem === undefined) return;
-  const batch = few(task.lastBatch, NAMES_SHOWN);
+  const batch = oneLine(few(task.lastBatch, NAMES_SHOWN));
   // A number that is none is none next time, too.
   const explodes = Object.values(metrics).every(Number.isFinite);
   const details = explodes
