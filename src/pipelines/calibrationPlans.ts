@@ -1,8 +1,8 @@
 /*
- * What is drawn to measure a model. Results that go beyond their range cost far more than a range that is
- * wide: on the model that comes with Tintype, one prompt of 4 steps at its own size gives pictures of
- * 36 dB with room of 1.25, 42.6 with 2 and 40 with 3, at half its size 28, 36 and 41; four prompts of
- * 8 steps give 43 with 1.25.
+ * What is drawn to measure a model. Results that go beyond their range are cut, which costs far more than a
+ * range that is too wide. The less was seen of what a model does, the more room its ranges get: the most
+ * where one prompt was drawn in a few steps at half the size, the least after several prompts over the whole
+ * schedule. What such ranges cost a picture is in docs/int8.md, and scripts/measureInt8.ts measures it.
  */
 
 /** A quick look at a model, for its first picture in 8 bits; at large ones, at half their size. */
