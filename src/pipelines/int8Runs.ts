@@ -13,6 +13,8 @@ import { type Int8Program, LEAST_RANGE, PEAKS, type Peaks, RANGES } from "./int8
 /** Largest magnitudes by the path of a layer. */
 type Magnitudes = Map<string, Float32Array<ArrayBuffer>>;
 
+type Tensors = Readonly<Record<string, Tensor>>;
+
 /** Multiples of a weight's norm to begin with, twelve deviations of inputs around 1, and the smallest. */
 const FIRST_FACTOR = 12;
 const LEAST_FACTOR = FIRST_FACTOR / 2048;
@@ -48,8 +50,9 @@ export function overRanges(
 
 /**
  * A program that finds its ranges out and notes in `peaks` how large results were. It runs again, over
- * wider ranges, until nothing is cut, or, after its first run, next to nothing; the first time also over
- * narrower ones. Running throws "bad-file" where results are not finite.
+ * wider ranges, until nothing is cut, or, once ranges are nearly known, next to nothing; the first time
+ * also over narrower ones, and before that on a small piece of what it is fed. Running throws "bad-file"
+ * where results are not finite.
  */
 export function observed(
   program: Program,
@@ -58,38 +61,68 @@ export function observed(
 ): Program {
   let ranges: Magnitudes | undefined;
   const norms: Magnitudes = new Map();
+  const channels = [...layers.values()].reduce((n, count) => n + count, 0);
   const begin = async (): Promise<Magnitudes> => {
     for (const path of layers.keys())
       norms.set(path, (await readTensor(weights.get(`${path}.${INT8_PARAMS.norm}`)!)).data);
     return new Map([...norms].map(([path, norm]) => [path, norm.map((x) => FIRST_FACTOR * x)]));
   };
-  const channels = [...layers.values()].reduce((n, count) => n + count, 0);
+  /** Runs until ranges fit all but so many channels. */
+  const settle = async (own: Magnitudes, inputs: Tensors, narrows: boolean, misfits: number) => {
+    let cut = "";
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const { [PEAKS]: taken, ...outputs } = await program.run({
+        ...inputs,
+        ...joined(layers, own),
+      });
+      const seen = parted(layers, taken?.data ?? new Float32Array());
+      requireFinite(outputs, seen);
+      let changes = 0;
+      for (const [path, peak] of seen) {
+        const norm = narrows && attempt < NARROWING ? norms.get(path)! : undefined;
+        const { full, empty } = adapt(own.get(path)!, peak, norm);
+        if (full > 0) cut = path;
+        changes += full + empty;
+      }
+      if (changes <= misfits) return { outputs, seen };
+    }
+    throw notFinite(cut);
+  };
   return {
     ...program,
     async run(inputs) {
+      const few = FEW * channels;
+      const isFirst = ranges === undefined;
       ranges ??= await begin();
-      const isFirst = [...layers.keys()].some((path) => !peaks.has(path));
-      let cut = "";
-      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-        const fed = joined(layers, ranges);
-        const { [PEAKS]: taken, ...outputs } = await program.run({ ...inputs, ...fed });
-        const seen = parted(layers, taken?.data ?? new Float32Array());
-        requireFinite(outputs, seen);
-        let [full, empty] = [0, 0];
-        for (const [path, peak] of seen) {
-          const norm = isFirst && attempt < NARROWING ? norms.get(path)! : undefined;
-          const changed = adapt(ranges.get(path)!, peak, norm);
-          if (changed.full > 0) cut = path;
-          full += changed.full;
-          empty += changed.empty;
-        }
-        if (empty > 0 || full > (isFirst ? 0 : FEW * channels)) continue;
-        for (const [path, peak] of seen) note(peaks, path, peak, ranges.get(path)!);
-        return outputs;
-      }
-      throw notFinite(cut);
+      const piece = isFirst ? pieceOf(inputs) : undefined;
+      if (piece) await settle(ranges, piece, true, 0);
+      const misfits = isFirst && !piece ? 0 : few;
+      const { outputs, seen } = await settle(ranges, inputs, isFirst, misfits);
+      for (const [path, peak] of seen) note(peaks, path, peak, ranges.get(path)!);
+      return outputs;
     },
   };
+}
+
+/** Latents a side of which ranges are first found out: a run of them takes next to no time. */
+const PIECE = 16;
+
+/** The middle of the latents, with all else that is fed; undefined where that is not much less. */
+function pieceOf(inputs: Tensors): Tensors | undefined {
+  const maps = Object.entries(inputs).filter(([, { shape }]) => shape.length === 4);
+  if (maps.length !== 1) return undefined;
+  const [name, { shape, data }] = maps[0]!;
+  const [batch, channels, height, width] = shape as [number, number, number, number];
+  const [h, w] = [Math.min(height, PIECE), Math.min(width, PIECE)];
+  if (2 * h * w > height * width) return undefined;
+  const [top, left] = [(height - h) >> 1, (width - w) >> 1];
+  const rows = Array.from({ length: batch * channels * h }, (_, row) => {
+    const at = (Math.floor(row / h) * height + top + (row % h)) * width + left;
+    return data.subarray(at, at + w);
+  });
+  const middle = new Float32Array(rows.length * w);
+  for (const [row, numbers] of rows.entries()) middle.set(numbers, row * w);
+  return { ...inputs, [name]: tensor([batch, channels, h, w], middle) };
 }
 
 /** Magnitudes of all layers as they are fed; nothing where no layer has ranges. */

@@ -111,9 +111,9 @@ export interface OpenOptions {
 }
 
 /**
- * Makes a model's files runnable: checks every weight, opens the tokenizer, and finds out by a run
- * what the network predicts where its files do not say. Programs are loaded on first use. Throws
- * "mismatch" for weights that do not fit.
+ * Makes a model's files runnable: checks every weight, and finds out by a run what the network predicts
+ * where its files do not say. Programs and the tokenizer are loaded on first use. Throws "mismatch" for
+ * weights that do not fit.
  */
 export async function openModel(files: ModelFiles, options: OpenOptions): Promise<DiffusionModel> {
   const graphs: Record<Part, Graph> = {
@@ -135,7 +135,7 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
   );
 
   const defaults = defaultsOf(files);
-  const tokenizer = await openTokenizer(files);
+  let tokenizer: Promise<Tokenizer> | undefined;
   const { engine, lowMemory = false, onLoad, availableMemory } = options;
   const programs = modelPrograms(files, graphs, { ...options, device: engine.device });
   const shelf = programShelf({ engine, model: files.name, lowMemory, onLoad });
@@ -151,14 +151,18 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
     await shelf.use(part, programs.tiled[part], async (program, release) =>
       act({ run: async (name, fed) => await (await program(name)).run(fed), release }),
     );
-  const encodePrompts: DiffusionModel["encodePrompts"] = async (prompts) => {
-    const encoded = prompts.map((prompt) => tokenizer.encode(prompt));
-    const table = files.text.weights.get(`${TOKEN_TABLE}.weight`)!;
-    const ids = encoded.map((e) => e.ids);
-    const tokens = await lookUpTokens(table, ids, files.text.file);
-    const { hidden } = await run("text", { tokens });
-    return { hidden: hidden!, truncated: encoded.map((e) => e.truncated) };
-  };
+  const encodePrompts: DiffusionModel["encodePrompts"] = (prompts) =>
+    shelf.use("text", programs.whole.text, async (program) => {
+      // A vocabulary takes this thread a while, which until now had programs to send on their way.
+      const { run } = await program("text");
+      tokenizer ??= openTokenizer(files);
+      const { encode } = await tokenizer;
+      const encoded = prompts.map((prompt) => encode(prompt));
+      const table = files.text.weights.get(`${TOKEN_TABLE}.weight`)!;
+      const ids = encoded.map((e) => e.ids);
+      const { hidden } = await run({ tokens: await lookUpTokens(table, ids, files.text.file) });
+      return { hidden: hidden!, truncated: encoded.map((e) => e.truncated) };
+    });
   const told =
     files.prediction === "probe"
       ? withPrediction(files, await probe(files, encodePrompts, predict))

@@ -116,6 +116,36 @@ describe("ranges", () => {
     expect(new Map(peaks)).toEqual(known); // and teaches nothing
   });
 
+  test("are found on a piece where there is much to run on", async () => {
+    const peaks: Peaks = new Map();
+    const part = int8Program(filesOf(weights), "unet", 63, network, () => false);
+    const program = await engine.load(part.graph, part.weights, { label: "a large network" });
+    const areas: number[] = [];
+    const counted: Program = {
+      ...program,
+      run(inputs) {
+        const [, , height, width] = inputs.x!.shape;
+        areas.push(height! * width!);
+        return program.run(inputs);
+      },
+    };
+    await using watching = observed(counted, part, peaks);
+    const x = pseudoRandom([1, 8, 48, 40], 93, [-40, 60]);
+    const got = await watching.run({ x });
+    expect(got.last!.shape).toEqual([1, 4, 24, 20]);
+    const whole = areas.filter((area) => area === 48 * 40).length;
+    expect(whole).toBeLessThan(4);
+    expect(areas.filter((area) => area === 16 * 16)).toHaveLength(areas.length - whole);
+    expect(areas.length - whole).toBeGreaterThan(whole);
+    const { outputs } = network(denseParams());
+    const to64 = ({ shape, data }: Tensor) => ({ shape, data: Float64Array.from(data) });
+    const exact = evaluate([outputs.second!], {
+      inputs: { x: to64(x) },
+      params: (key) => to64(weights[key]!),
+    })[0]!;
+    expect(relativeError(got.second!.data, exact.data)).toBeLessThan(0.05);
+  });
+
   test("serve the network in 8 bits", async () => {
     const peaks: Peaks = new Map();
     await using watching = await watched(weights, peaks);
