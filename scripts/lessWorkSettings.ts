@@ -1,4 +1,4 @@
-import type { GenerationRequest } from "../src/pipelines/index.js";
+import { DEEP_CACHE_POWER, type GenerationRequest } from "../src/pipelines/index.js";
 
 /** One way to do less work, as the command line and as the library say it. */
 export interface Setting {
@@ -23,11 +23,11 @@ export function settingsOf(steps: number): Readonly<Record<Kind, readonly Settin
       request: { guidanceSteps: range },
     };
   };
-  const cached = (every: number, branch = 0, power = 1): Setting => ({
+  const cached = (every: number, branch = 0, power = DEEP_CACHE_POWER): Setting => ({
     flags: [
       `--deep-cache ${every}`,
       ...(branch > 0 ? [`--deep-cache-branch ${branch}`] : []),
-      ...(power > 1 ? [`--deep-cache-power ${power}`] : []),
+      ...(power !== DEEP_CACHE_POWER ? [`--deep-cache-power ${power}`] : []),
     ].join(" "),
     request: { deepCache: { every, branch, power } },
   });
@@ -43,14 +43,14 @@ export function settingsOf(steps: number): Readonly<Record<Kind, readonly Settin
     fewer,
     guidance: [guided(0, 0.75), guided(0, 0.5), guided(0.1, 0.75), guided(0.25, 1)],
     cache: [
-      ...[cached(2), cached(3), cached(5), cached(3, 2)],
-      ...[cached(2, 0, 1.4), cached(3, 0, 1.4), cached(5, 0, 1.4), cached(5, 0, 1.8)],
+      ...[cached(2, 0, 1), cached(3, 0, 1), cached(5, 0, 1)],
+      ...[cached(2), cached(3), cached(5), cached(3, 2), cached(5, 0, 1.8)],
     ],
     merge: [merged(2), merged(4), merged(8)],
     together: [
-      together(cached(2, 0, 1.4), guided(0, 0.75)),
-      together(cached(3, 0, 1.4), guided(0, 0.75)),
-      together(cached(3, 0, 1.4), merged(4)),
+      together(cached(2), guided(0, 0.75)),
+      together(cached(3), guided(0, 0.75)),
+      together(cached(3), merged(4)),
     ],
   };
 }

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS } from "../../src/pipelines/defaults.js";
+import { DEEP_CACHE_POWER } from "../../src/pipelines/shortcuts.js";
 import { DEVICES, DTYPES, type GenerateOptions, TILINGS } from "../generate/options.js";
 import { SAMPLER_NAMES, SCHEDULE_NAMES } from "../names.js";
 import { oneOf, pixels, range, real, seed, whole, words } from "../options.js";
@@ -166,10 +167,10 @@ function addShortcutOptions(command: Command): void {
       }).default(0),
     )
     .addOption(
-      real("--deep-cache-power <X>", "above 1, as 1.4: reuse less at first", {
+      real("--deep-cache-power <X>", "1: evenly; above: reuse less at first", {
         min: 1,
         max: power,
-      }).default(1),
+      }).default(DEEP_CACHE_POWER),
     )
     .addOption(
       whole("--merge-tokens <N>", "merge N x N tokens in self-attention", {

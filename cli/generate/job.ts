@@ -1,6 +1,7 @@
 import { resolveSampler, resolveSchedule } from "../../src/diffusion/index.js";
 import type { Picture } from "../../src/image/picture.js";
 import {
+  DEEP_CACHE_POWER,
   type DiffusionModel,
   decodePicture,
   defaultModel,
@@ -55,7 +56,7 @@ export function planJob(prompt: string, options: GenerateOptions): Job {
   );
   const { deepCache, deepCacheBranch, deepCachePower } = options;
   check(
-    deepCache > 1 || (deepCacheBranch === 0 && deepCachePower === 1),
+    deepCache > 1 || (deepCacheBranch === 0 && deepCachePower === DEEP_CACHE_POWER),
     "bad-argument",
     "--deep-cache-branch and --deep-cache-power need --deep-cache N: for how many steps to reuse features.",
   );

@@ -92,7 +92,7 @@ function shortcutLabels({ deepCache, mergeTokens }: Shortcuts): Record<string, n
   return {
     "Deep cache": deepCache?.every,
     "Deep cache branch": deepCache?.branch === 0 ? undefined : deepCache?.branch,
-    "Deep cache power": deepCache && deepCache.power > 1 ? deepCache.power : undefined,
+    "Deep cache power": deepCache?.power,
     "Merge tokens": mergeTokens > 1 ? mergeTokens : undefined,
   };
 }

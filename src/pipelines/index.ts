@@ -38,7 +38,12 @@ export {
   type GenerationStep,
   type Timings,
 } from "./run.js";
-export type { DeepCache, ShortcutRequest, Shortcuts } from "./shortcuts.js";
+export {
+  DEEP_CACHE_POWER,
+  type DeepCache,
+  type ShortcutRequest,
+  type Shortcuts,
+} from "./shortcuts.js";
 export { textToImage } from "./textToImage.js";
 export type { TiledRun } from "./tiledVae.js";
 export {

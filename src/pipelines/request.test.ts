@@ -87,6 +87,7 @@ describe("what a request may not be", () => {
     [{ guidanceScale: Number.POSITIVE_INFINITY }, /^guidance scale: .* got Infinity\.$/],
     [{ prompt: [] }, /^prompt: expected at least one\.$/],
     [{ prompt: ["a", "b"], negativePrompt: ["x"] }, /one for each of the 2 prompts, got 1\.$/],
+    [{ prompt: "a", negativePrompt: ["x", "y"] }, /negative prompt: expected one, got 2\.$/],
     [{ seed: 1.5 }, /^seed: expected a whole number, got 1\.5\./],
     [{ seed: 2 ** 60 }, /^seed: .* Above 2\^53 pass a BigInt\.$/],
     [

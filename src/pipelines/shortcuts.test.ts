@@ -12,7 +12,7 @@ describe("what a request leaves out of its shortcuts is filled in", () => {
   const rows: readonly [ShortcutRequest, object][] = [
     [{}, { mergeTokens: 1 }],
     [{ deepCache: 1, mergeTokens: 2 }, { mergeTokens: 2 }],
-    [{ deepCache: 3 }, { mergeTokens: 1, deepCache: { every: 3, branch: 0, power: 1 } }],
+    [{ deepCache: 3 }, { mergeTokens: 1, deepCache: { every: 3, branch: 0, power: 1.4 } }],
     [
       { deepCache: { every: 2, branch: 11, power: 1.5 } },
       { mergeTokens: 1, deepCache: { every: 2, branch: 11, power: 1.5 } },

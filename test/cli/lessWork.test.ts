@@ -54,6 +54,10 @@ test("shortcuts change the picture, and are recorded in it", async () => {
   });
   expect(all.data).not.toEqual(plain.data);
 
+  const usual = await made("usual", "--deep-cache", "2");
+  expect(usual.report).toMatchObject({ deep_cache_branch: 0, deep_cache_power: 1.4 });
+  expect(usual.told).toMatchObject({ "Deep cache power": "1.4" });
+
   const open = await made("open", "--guidance-steps", ":3");
   expect([open.report.guidance_steps, open.told["Guidance steps"]]).toEqual([[0, 3], "0:3"]);
   const rest = await made("rest", "--guidance-steps", "3:");

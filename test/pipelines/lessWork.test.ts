@@ -142,7 +142,8 @@ describe("deep features", () => {
   test("are worked out at one of so many steps, with guidance in some of them", async () => {
     const events: string[] = [];
     await using model = await open(events);
-    const request = { prompt: "a cat", seed: 1, steps: 8, sampler: "euler", deepCache: 4 } as const;
+    const deepCache = { every: 4, power: 1 };
+    const request = { prompt: "a cat", seed: 1, steps: 8, sampler: "euler", deepCache } as const;
     await finish(textToImage(model, request));
     expect(count(events, "run UNet (deep)")).toBe(2);
     expect(count(events, "run UNet (up)")).toBe(8);

@@ -151,7 +151,7 @@ describe("deep features are worked out in one of two steps", async () => {
   const seen = unseen();
   const model = await open("tiny-sd1", seen);
   afterAll(() => model[Symbol.asyncDispose]());
-  const request = { ...REQUEST, steps: 6, deepCache: 2 };
+  const request = { ...REQUEST, steps: 6, deepCache: { every: 2, power: 1 } };
 
   /** Calls, and how many of them worked them out. */
   const calls = async (more: Partial<GenerationRequest>): Promise<readonly [number, number]> => {

@@ -392,6 +392,9 @@ describe("WebDataset shards", () => {
     expect(await messageOf(listTars(join(folder, "s-{0..2}.tar")))).toMatch(
       /2 of 3 shards are not there: DATA\/s-1\.tar, DATA\/s-2\.tar/,
     );
+    expect(await messageOf(listTars(join(folder, "t.tar")))).toMatch(
+      /^data: 1 of 1 shard is not there: DATA\/t\.tar/,
+    );
     expect(await messageOf(listTars([join(folder, "s-0.tar"), folder]))).toMatch(
       /DATA\/s-0\.tar more than once/,
     );
