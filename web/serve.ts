@@ -2,7 +2,7 @@
  * Serves the example page: bundles its modules, and adds the engine's files and the models.
  * Run: npm run web [-- PORT]
  */
-import { readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize, resolve } from "node:path";
@@ -47,8 +47,39 @@ async function bundle(entry: string): Promise<Buffer> {
   return Buffer.from(outputFiles[0]!.contents);
 }
 
-/** Sends a file, or the range of it that was asked for. */
-function send(response: ServerResponse, path: string, body: Buffer, asked: string): void {
+/** Bytes from `start` up to `end` of a bundle or a file. */
+interface Body {
+  readonly size: number;
+  read(start: number, end: number): Promise<Uint8Array>;
+}
+
+const inMemory = (bytes: Buffer): Body => ({
+  size: bytes.length,
+  read: async (start, end) => bytes.subarray(start, end),
+});
+
+/** A file, of which only what is asked for is read; undefined where there is none. */
+async function onDisk(path: string): Promise<(Body & AsyncDisposable) | undefined> {
+  const handle = await open(path).catch(() => undefined);
+  const stat = await handle?.stat();
+  if (!handle || !stat?.isFile()) return void (await handle?.close());
+  return {
+    size: stat.size,
+    async read(start, end) {
+      const { buffer } = await handle.read(Buffer.alloc(end - start), 0, end - start, start);
+      return buffer;
+    },
+    [Symbol.asyncDispose]: () => handle.close(),
+  };
+}
+
+/** Sends a body, or the range of it that was asked for. */
+async function send(
+  response: ServerResponse,
+  path: string,
+  body: Body,
+  asked: string,
+): Promise<void> {
   const headers = {
     // Cross-origin isolation: without it WebAssembly has one thread.
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -57,32 +88,35 @@ function send(response: ServerResponse, path: string, body: Buffer, asked: strin
   };
   const range = /^bytes=(\d+)-(\d+)$/.exec(asked);
   if (range === null) {
-    response.writeHead(200, headers).end(body);
+    response.writeHead(200, headers).end(await body.read(0, body.size));
     return;
   }
-  const [start, end] = [Number(range[1]), Math.min(Number(range[2]), body.length - 1)];
-  const part = { ...headers, "Content-Range": `bytes ${start}-${end}/${body.length}` };
-  response.writeHead(206, part).end(body.subarray(start, end + 1));
+  const [start, end] = [Number(range[1]), Math.min(Number(range[2]) + 1, body.size)];
+  const part = { ...headers, "Content-Range": `bytes ${start}-${end - 1}/${body.size}` };
+  response.writeHead(206, part).end(await body.read(start, end));
 }
 
 /** Starts a server on this machine's loopback address. */
 export async function serve({ modules, files = {}, folders, port }: Site): Promise<Server> {
-  const bundles = new Map<string, Buffer>();
-  for (const [path, entry] of Object.entries(modules)) bundles.set(path, await bundle(entry));
+  const bundles = new Map<string, Body>();
+  for (const [path, entry] of Object.entries(modules)) {
+    bundles.set(path, inMemory(await bundle(entry)));
+  }
 
-  const find = async (path: string): Promise<Buffer | undefined> => {
+  const fileOf = (path: string): string | undefined => {
     const [, top = "", ...rest] = path.split("/");
     const folder = folders[top];
-    const file = files[path] ?? (folder && join(folder, normalize(`/${rest.join("/")}`)));
-    return bundles.get(path) ?? (file ? await readFile(file).catch(() => undefined) : undefined);
+    return files[path] ?? (folder && join(folder, normalize(`/${rest.join("/")}`)));
   };
 
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url ?? "/", "http://localhost");
     const path = decodeURIComponent(pathname === "/" ? "/index.html" : pathname);
-    const found = await find(path);
+    const file = fileOf(path);
+    await using opened = bundles.has(path) || !file ? undefined : await onDisk(file);
+    const found = bundles.get(path) ?? opened;
     if (found === undefined) response.writeHead(404).end();
-    else send(response, path, found, request.headers.range ?? "");
+    else await send(response, path, found, request.headers.range ?? "");
   });
   await new Promise<void>((ready) => server.listen(port, "127.0.0.1", ready));
   return {

@@ -14,7 +14,9 @@ import { engineError } from "../engine/run.js";
 
 /* What the tests call inside the page, through `window.tintype`. */
 
-const open = (device: "webgpu" | "wasm"): Engine =>
+type Device = "webgpu" | "wasm";
+
+const open = (device: Device): Engine =>
   browserEngine({
     device,
     wasmPaths: new URL("/ort/", location.href).href,
@@ -24,8 +26,8 @@ const open = (device: "webgpu" | "wasm"): Engine =>
 /** The functions of the page. Errors are relative; a thrown error is its message. */
 export interface TestPage {
   devices(): Promise<DeviceReport[]>;
-  operators(device: "webgpu" | "wasm"): Promise<Record<string, number | string>>;
-  networks(device: "webgpu" | "wasm", model: string): Promise<Record<string, number | string>>;
+  operators(device: Device): Promise<Record<string, number | string>>;
+  networks(device: Device, model: string): Promise<Record<string, number | string>>;
   /** What a program makes of 2 x, left on the GPU by another: x + 1; before that is freed, and after. */
   handedOn(x: number): Promise<readonly [before: number, after: number]>;
 }
