@@ -145,6 +145,7 @@ async function sampled(
     ...model,
     predictor: () => predict,
     prepareUNet: () => {},
+    prepareDecoder: () => {},
     decodeLatents: async ({ shape: [, , h, w] }) =>
       zeros([1, 3, model.factor * h!, model.factor * w!]),
   };

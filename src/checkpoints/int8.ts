@@ -30,7 +30,7 @@ export function int8Weights(
   { limit, ranges }: Int8Weights,
 ): StoredTensors {
   const found = new Map<string, StoredTensor>();
-  const rounding = roundersInTurn();
+  const rounding = workplaces();
   for (const [name, { shape }] of graph.params) {
     const stored = weights.get(name);
     if (stored) found.set(name, stored);
@@ -71,14 +71,11 @@ interface Whole extends Pick<Rounding, "limit" | "transposed"> {
 }
 
 /** What an 8-bit layer asks for of its weight, from one reading. */
-function layer(
-  whole: Whole,
-  rounding: RoundersInTurn,
-): readonly (readonly [string, StoredTensor])[] {
+function layer(whole: Whole, rounding: InTurn): readonly (readonly [string, StoredTensor])[] {
   const { weight, transposed, limit } = whole;
   const { shape } = weight;
   const rows = shape[0]!;
-  const read = together(() => rounding((rounder) => quantize(whole, rounder)));
+  const read = together(() => rounding((place) => quantize(whole, place)));
   const how = `int8 ${limit} ${transposed} ${weight.dtype} ${weight.offset}`;
   const part = (name: keyof Quantized, dtype: "i8" | "f32", dims: readonly number[]) =>
     computedTensor(dtype, dims, weight.source, `${name} ${how}`, () => read(name));
@@ -97,14 +94,17 @@ const TILE = 16;
 
 async function quantize(
   { name, weight, transposed, limit }: Whole,
-  begin: (rounding: Rounding) => Rounder,
+  { begin, buffers }: Workplace,
 ): Promise<Quantized> {
   const { dtype, shape, source, offset, length } = weight;
   const rows = shape[0]!;
   const rounder = begin({ dtype, rows, width: sizeOf(shape) / rows, limit, transposed });
   const size = length / rows;
   const step = Math.max(1, Math.floor(PIECE / (TILE * size))) * TILE * size;
-  const read = (at: number) => source.read(offset + at, Math.min(step, length - at));
+  const read = (at: number) => {
+    const bytes = Math.min(step, length - at);
+    return source.read(offset + at, bytes, buffers[(at / step) % 2]!(bytes));
+  };
   let next = read(0);
   for (let at = 0; at < length; at += step) {
     const piece = await next;
@@ -123,21 +123,37 @@ const notFinite = (name: string, file: string): TintypeError =>
       "probably damaged: download it again, or look at a picture that is drawn with --dtype fp32.",
   );
 
-type RoundersInTurn = <T>(
-  act: (begin: (rounding: Rounding) => Rounder) => Promise<T>,
-) => Promise<T>;
+/** What rounds one weight at a time, and where its bytes are read to, by turns. */
+interface Workplace {
+  readonly begin: (rounding: Rounding) => Rounder;
+  readonly buffers: readonly [Room, Room];
+}
 
-/** As many rounders as are at work at a time, and none, nor their memory, when none is. */
-function roundersInTurn(): RoundersInTurn {
-  const idle: ReturnType<typeof rounders>[] = [];
+/** Memory of so many bytes, the same again and again: to find new one takes longer than reading. */
+type Room = (bytes: number) => Uint8Array<ArrayBuffer>;
+
+function room(): Room {
+  let whole = new Uint8Array();
+  return (bytes) => {
+    if (whole.length < bytes) whole = new Uint8Array(bytes);
+    return whole.subarray(0, bytes);
+  };
+}
+
+type InTurn = <T>(act: (place: Workplace) => Promise<T>) => Promise<T>;
+
+/** As many workplaces as are used at a time, and none, nor their memory, when none is. */
+function workplaces(): InTurn {
+  const idle: Workplace[] = [];
   let busy = 0;
   return async (act) => {
-    const begin = idle.pop() ?? rounders();
+    const place = idle.pop() ?? { begin: rounders(), buffers: [room(), room()] };
     busy++;
     try {
-      return await act(begin);
+      const result = await act(place);
+      idle.push(place); // what failed may still be read to
+      return result;
     } finally {
-      idle.push(begin);
       if (--busy === 0) idle.length = 0;
     }
   };

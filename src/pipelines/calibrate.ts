@@ -84,6 +84,7 @@ export async function* calibrate(
     int8: { limit, peaks, platform, handover },
   });
   await requireFiniteFloats(files, model.graphs);
+  model.prepareDecoder();
   const total = prompts.length * steps;
   for (const [k, prompt] of prompts.entries()) {
     const isLast = k + 1 === prompts.length;

@@ -24,7 +24,7 @@ const FULL = 0.99;
 const EMPTY = 1 / 16;
 
 /** Share of channels that may be cut once their ranges are nearly known: a run costs more than that. */
-const FEW = 0.01;
+const FEW = 0.02;
 
 /** No network's results are this far beyond what their weights suggest. */
 const ATTEMPTS = 40;
@@ -95,7 +95,7 @@ export function observed(
       const isFirst = ranges === undefined;
       ranges ??= await begin();
       const piece = isFirst ? pieceOf(inputs) : undefined;
-      if (piece) await settle(ranges, piece, true, 0);
+      if (piece) await settle(ranges, piece, true, few);
       const misfits = isFirst && !piece ? 0 : few;
       const { outputs, seen } = await settle(ranges, inputs, isFirst, misfits);
       for (const [path, peak] of seen) note(peaks, path, peak, ranges.get(path)!);

@@ -70,6 +70,8 @@ export interface DiffusionModel extends AsyncDisposable {
   checkMemory(size: RunSize, parts: readonly Part[], how?: MemoryOptions): Tiles | undefined;
   /** Begins to load the UNet with these shortcuts, where memory is no reason to wait until it is used. */
   prepareUNet(shortcuts: Shortcuts): void;
+  /** The same for the decoder of pictures that are taken whole. */
+  prepareDecoder(): void;
   encodePrompts(prompts: readonly string[]): Promise<EncodedPrompts>;
   /** The UNet: x [B,C,h,w] at timestep t, context [B,N,D] -> raw prediction [B,4,h,w]. */
   predict(x: Tensor, t: number, context: Tensor): Promise<Tensor>;
@@ -198,6 +200,7 @@ export async function openModel(files: ModelFiles, options: OpenOptions): Promis
       const form = programs.unet(shortcuts);
       shelf.prepare("unet", form, programsOf(form.unet));
     },
+    prepareDecoder: () => shelf.prepare("decoder", programs.whole.decoder, ["decoder"]),
     encodePrompts,
     predict,
     predictor: predictorOf,

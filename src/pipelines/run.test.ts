@@ -67,6 +67,7 @@ function fakeModel(inChannels = 4): DiffusionModel & { readonly asked: Asked } {
       }
       return tensor([batch, 4, h, w], out);
     },
+    prepareDecoder() {},
     prepareUNet() {
       asked.prepared++;
     },

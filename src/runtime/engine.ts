@@ -101,7 +101,8 @@ async function loadProgram(
       setup,
       used.map((name) => stored.get(name)!),
     );
-    const more = { config, profile, resident: leaves };
+    const optimization = optimizationOf(used.map((name) => stored.get(name)!));
+    const more = { config, profile, resident: leaves, optimization };
     const spec = sessionSpec(setup, encodeModel(lowered.onnx), [], more);
     return { ...lowered, spec, complete: async () => ({ ...spec, blobs: await blobs() }) };
   };
@@ -139,6 +140,14 @@ async function loadProgram(
       await client.request({ kind: "release", session }).catch(() => {});
     },
   };
+}
+
+/**
+ * Convolutions of floats are worth the seconds that the engine takes to lay out their weights anew. A
+ * program in 8 bits has next to none.
+ */
+function optimizationOf(weights: readonly StoredTensor[]): SessionSpec["optimization"] {
+  return weights.some(({ dtype }) => dtype === "i8") ? "extended" : "all";
 }
 
 const SPINNING = "session.intra_op.allow_spinning";

@@ -37,7 +37,7 @@ export interface SessionSpec {
   /** Name of ONNX Runtime's execution provider. */
   readonly provider: string;
   readonly threads: number | undefined;
-  readonly optimization: "disabled" | "basic" | "all";
+  readonly optimization: "disabled" | "basic" | "extended" | "all";
   /** Session configuration entries, "session.xyz" -> value. */
   readonly config: Readonly<Record<string, string>>;
   /** Whether the engine holds on to memory that it has used; by default it does. */

@@ -14,8 +14,15 @@ export interface ByteSource {
   readonly path?: string;
   /** What the bytes are computed from, and how, where they are: equal answers stand for equal bytes. */
   readonly derived?: { readonly from: readonly ByteSource[]; readonly how: string };
-  /** Exactly `length` bytes from `offset`. Throws "bad-file" when the file ends before. */
-  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Exactly `length` bytes from `offset`, in `into` of that length where a source can and it is given.
+   * Throws "bad-file" when the file ends before.
+   */
+  read(
+    offset: number,
+    length: number,
+    into?: Uint8Array<ArrayBuffer>,
+  ): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** Files under one root, named by relative paths with forward slashes. */

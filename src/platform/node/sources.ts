@@ -34,13 +34,13 @@ export async function openFile(path: string, name: string = path): Promise<ByteS
     name,
     size,
     path: absolute,
-    async read(offset, length) {
+    async read(offset, length, into) {
       checkRange(name, size, offset, length);
       try {
         await using handle = await open(absolute, "r");
         const now = await handle.stat();
         if (now.size !== size || now.mtimeMs !== mtimeMs || now.ino !== ino) throw changed(name);
-        const bytes = allocate(name, length);
+        const bytes = into ?? allocate(name, length);
         for (let done = 0; done < length; ) {
           const want = Math.min(length - done, MAX_READ);
           const { bytesRead } = await handle.read(bytes, done, want, offset + done);
