@@ -160,9 +160,8 @@ export async function loadModel(
   check(DTYPE_CHOICES.includes(dtype), "bad-argument", unknownName("dtype", dtype, DTYPE_CHOICES));
   const choice = await pickDevice(options.device ?? "auto", { platform });
   const { device } = choice;
-  const files = await findModel(ref, { ...options, platform });
   const computed = dtypeOn(device, dtype, options.onNotice);
-  options.onDevice?.(choice, computed);
+  // It starts its worker while files are found and their headers read.
   const engine = nodeEngine({
     platform,
     device: device.name,
@@ -172,6 +171,8 @@ export async function loadModel(
     ...(cacheLimit === undefined ? {} : { cacheLimit }),
   });
   try {
+    const files = await findModel(ref, { ...options, platform });
+    options.onDevice?.(choice, computed);
     const load = timedLoads(options);
     const int8 =
       computed === "int8" ? await openRanges(files, engine, platform, options) : undefined;

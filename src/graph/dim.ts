@@ -49,10 +49,18 @@ function fromTerms(terms: readonly Term[]): Dim {
   if (kept.length === 0) return 0;
   if (kept.length === 1 && kept[0]![0] === "") return kept[0]![1].factor;
   kept.sort(([a], [b]) => (a === "" ? 1 : b === "" ? -1 : a < b ? -1 : 1));
-  const key = kept
-    .map(([k, { factor }]) => (k === "" ? `${factor}` : factor === 1 ? k : `${factor}*${k}`))
-    .join(" + ");
-  return { key, terms: kept.map(([, term]) => term) };
+  return inOrder(kept.map(([, term]) => term));
+}
+
+/** The sum of terms that are in canonical order, each with atoms of its own. */
+function inOrder(terms: readonly Term[]): SymbolicDim {
+  const shown = ({ factor, atoms }: Term): string =>
+    atoms.length === 0
+      ? `${factor}`
+      : factor === 1
+        ? atomsKey(atoms)
+        : `${factor}*${atomsKey(atoms)}`;
+  return { key: terms.map(shown).join(" + "), terms };
 }
 
 function termsOf(d: Dim): readonly Term[] {
@@ -67,7 +75,8 @@ export function addDims(a: Dim, b: Dim): Dim {
 
 /** a * b */
 export function mulDims(a: Dim, b: Dim): Dim {
-  if (typeof a === "number" && typeof b === "number") return a * b;
+  if (typeof a === "number") return typeof b === "number" ? a * b : scaled(b, a);
+  if (typeof b === "number") return scaled(a, b);
   const product: Term[] = [];
   for (const s of termsOf(a)) {
     for (const t of termsOf(b)) {
@@ -76,6 +85,13 @@ export function mulDims(a: Dim, b: Dim): Dim {
     }
   }
   return fromTerms(product);
+}
+
+/** d * n */
+function scaled(d: SymbolicDim, n: number): Dim {
+  if (n === 0) return 0;
+  if (n === 1) return d;
+  return inOrder(d.terms.map(({ factor, atoms }) => ({ factor: factor * n, atoms })));
 }
 
 /** floor(a / n) for a positive integer n; exact terms are taken out of the floor. */

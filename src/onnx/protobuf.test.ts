@@ -34,6 +34,17 @@ describe("a message", () => {
     expect(new Message().encode().length).toBe(0);
   });
 
+  test("writes a number as it does a bigint, and grows as it has to", () => {
+    const numbers = [0, 127, 128, 2 ** 31 - 1, 2 ** 31, 2 ** 32, Number.MAX_SAFE_INTEGER, -1];
+    for (const n of numbers)
+      expect(hex(new Message().int(3, n))).toBe(hex(new Message().int(3, BigInt(n))));
+    const long = new Message();
+    for (const n of Array.from({ length: 1000 }, (_, i) => i))
+      long.message(1, new Message().double(2, n));
+    expect(long.encode()).toHaveLength(11 * 1000);
+    expect(long.encode().slice(-9)).toEqual(new Message().double(2, 999).encode());
+  });
+
   test("keeps every 64-bit integer", () => {
     fc.assert(
       fc.property(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), (n) => {
