@@ -16,6 +16,8 @@ export interface Site {
   readonly files?: Readonly<Record<string, string>>;
   /** First part of the path -> folder whose files are served as they are. */
   readonly folders: Readonly<Record<string, string>>;
+  /** Whether who asks for a part of a file gets that part, and not the whole of it; true by default. */
+  readonly ranges?: boolean;
   /** 0 takes any free port. */
   readonly port: number;
 }
@@ -74,12 +76,7 @@ async function onDisk(path: string): Promise<(Body & AsyncDisposable) | undefine
 }
 
 /** Sends a body, or the range of it that was asked for. */
-async function send(
-  response: ServerResponse,
-  path: string,
-  body: Body,
-  asked: string,
-): Promise<void> {
+async function send(response: ServerResponse, path: string, body: Body, asked = ""): Promise<void> {
   const headers = {
     // Cross-origin isolation: without it WebAssembly has one thread.
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -97,7 +94,8 @@ async function send(
 }
 
 /** Starts a server on this machine's loopback address. */
-export async function serve({ modules, files = {}, folders, port }: Site): Promise<Server> {
+export async function serve(site: Site): Promise<Server> {
+  const { modules, files = {}, folders, ranges = true, port } = site;
   const bundles = new Map<string, Body>();
   for (const [path, entry] of Object.entries(modules)) {
     bundles.set(path, inMemory(await bundle(entry)));
@@ -116,7 +114,7 @@ export async function serve({ modules, files = {}, folders, port }: Site): Promi
     await using opened = bundles.has(path) || !file ? undefined : await onDisk(file);
     const found = bundles.get(path) ?? opened;
     if (found === undefined) response.writeHead(404).end();
-    else await send(response, path, found, request.headers.range ?? "");
+    else await send(response, path, found, ranges ? request.headers.range : undefined);
   });
   await new Promise<void>((ready) => server.listen(port, "127.0.0.1", ready));
   return {

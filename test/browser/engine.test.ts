@@ -27,6 +27,7 @@ describe.skipIf(chromium === undefined)(title, { timeout: 300_000 }, () => {
       },
       files: { "/index.html": "test/browser/page.html" },
       folders: { golden: "test/golden", ort: "node_modules/onnxruntime-web/dist" },
+      ranges: false, // a request for each tensor costs more than its test
       port: 0,
     });
     browser = await launchChromium(chromium!);

@@ -16,12 +16,20 @@ import { engineError } from "../engine/run.js";
 
 type Device = "webgpu" | "wasm";
 
-const open = (device: Device): Engine =>
-  browserEngine({
-    device,
-    wasmPaths: new URL("/ort/", location.href).href,
-    worker: new Worker("/worker.js", { type: "module" }),
-  });
+const engines = new Map<Device, Engine>();
+
+/** The one engine of a device: WebAssembly and shaders take far longer to compile than tests to run. */
+function engineOn(device: Device): Engine {
+  const engine =
+    engines.get(device) ??
+    browserEngine({
+      device,
+      wasmPaths: new URL("/ort/", location.href).href,
+      worker: new Worker("/worker.js", { type: "module" }),
+    });
+  engines.set(device, engine);
+  return engine;
+}
 
 /** The functions of the page. Errors are relative; a thrown error is its message. */
 export interface TestPage {
@@ -46,7 +54,7 @@ async function collect(
 const page: TestPage = {
   devices: listBrowserDevices,
   async operators(device) {
-    await using engine = open(device);
+    const engine = engineOn(device);
     const cases = ENGINE_CASES.map((c) => ({
       name: c.name,
       error: (e: Engine) => engineError(e, c),
@@ -54,12 +62,12 @@ const page: TestPage = {
     return await collect(engine, cases);
   },
   async networks(device, model) {
-    await using engine = open(device);
+    const engine = engineOn(device);
     const golden = new URL("/golden", location.href).href;
     return await collect(engine, await modelCases(browserPlatform(), golden, model));
   },
   async handedOn(value) {
-    await using engine = open("webgpu");
+    const engine = engineOn("webgpu");
     const of = (f: (x: Value) => Value) => graphOf({ y: f(op.input("x", [symbol("n")])) });
     const twice = of((x) => op.mul(x, 2));
     const first = await engine.load(twice, new Map(), { label: "first", handsOn: true });
