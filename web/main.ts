@@ -73,8 +73,9 @@ function chosenSource(): BrowserModelSource {
 
 async function openChosen(): Promise<BrowserModel> {
   const source = chosenSource();
-  const what = source instanceof File ? `${source.name} ${source.lastModified}` : field("model");
-  const key = `${what} on ${field("device")}`;
+  const picked = source instanceof File ? [source] : source instanceof FileList ? [...source] : [];
+  const files = picked.map((f) => `${f.webkitRelativePath}/${f.name} ${f.size} ${f.lastModified}`);
+  const key = [field("model"), field("device"), ...files].join("\n");
   if (opened.model && opened.key === key) return opened.model;
   await opened.model?.[Symbol.asyncDispose]();
   opened.model = undefined;

@@ -85,16 +85,18 @@ describe.skipIf(chromium === undefined)(title, { timeout: PATIENCE + 20_000 }, (
     expect(complaints).toEqual([]);
   });
 
-  test("opens a diffusers folder that the user picks", async () => {
-    await page.setInputFiles("#folder", "test/golden/models/micro");
-    await page.evaluate(() => {
-      document.querySelector<HTMLSelectElement>("select[name=model]")!.value = "folder";
-    });
-    expect(await generate("wasm", 3)).toMatch(/^Seed 3/);
-    expect(await difference(await pictureOnCpu("test/golden/models/micro", 3))).toBeLessThanOrEqual(
-      2,
-    );
-  });
+  test.each(["micro", "tiny-sd1"])(
+    "opens the diffusers folder that the user picks now: %s",
+    async (name) => {
+      const folder = `test/golden/models/${name}`;
+      await page.setInputFiles("#folder", folder);
+      await page.evaluate(() => {
+        document.querySelector<HTMLSelectElement>("select[name=model]")!.value = "folder";
+      });
+      expect(await generate("wasm", 3)).toMatch(/^Seed 3/);
+      expect(await difference(await pictureOnCpu(folder, 3))).toBeLessThanOrEqual(2);
+    },
+  );
 
   test("says what is wrong in words, and can go on", async () => {
     const said = await generate("wasm", 3, 80_000);
