@@ -14,7 +14,7 @@ import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { loadModel, nodePlatform, type RunOptions } from "../src/node.js";
-import { PROGRAMS } from "../src/runtime/cache.js";
+import { PROGRAMS } from "../src/runtime/cache/entries.js";
 import { torchCpuNoise } from "../src/tensor/random.js";
 import { machine } from "./workers.js";
 

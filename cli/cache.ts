@@ -1,7 +1,7 @@
 import { formatBytes } from "../src/platform/formatBytes.js";
 import { nodePlatform } from "../src/platform/node/platform.js";
 import type { Files } from "../src/platform/types.js";
-import { clearCache, listCache, PROGRAMS } from "../src/runtime/cache.js";
+import { clearCache, listCache, PROGRAMS } from "../src/runtime/cache/entries.js";
 import { table } from "./format.js";
 import type { Terminal } from "./terminal.js";
 

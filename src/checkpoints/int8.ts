@@ -2,10 +2,16 @@ import type { Graph } from "../graph/graph.js";
 import { INT8_PARAMS, type LayerPart, partName, roundedWeight } from "../nn/int8.js";
 import { readTensor } from "../tensor/convert.js";
 import { type Quantized, type Rounder, type Rounding, rounders } from "../tensor/quantize.js";
-import { type StoredTensor, type StoredTensors, storedInMemory } from "../tensor/stored.js";
+import {
+  derivedTensor,
+  type StoredTensor,
+  type StoredTensors,
+  storedInMemory,
+} from "../tensor/stored.js";
 import { sizeOf, type Tensor, tensor } from "../tensor/tensor.js";
-import { type ByteSource, checkRange } from "../util/bytes.js";
+import type { ByteSource } from "../util/bytes.js";
 import { TintypeError } from "../util/errors.js";
+import { type AtPlace, type Room, room, workplaces } from "../util/workplaces.js";
 
 /** Largest magnitudes of what layers give, by channel: path of the layer -> [O]. */
 export type OutputRanges = ReadonlyMap<string, Float32Array<ArrayBuffer>>;
@@ -30,7 +36,7 @@ export function int8Weights(
   { limit, ranges }: Int8Weights,
 ): StoredTensors {
   const found = new Map<string, StoredTensor>();
-  const rounding = workplaces();
+  const rounding = workplaces(workplace);
   for (const [name, { shape }] of graph.params) {
     const stored = weights.get(name);
     if (stored) found.set(name, stored);
@@ -71,14 +77,17 @@ interface Whole extends Pick<Rounding, "limit" | "transposed"> {
 }
 
 /** What an 8-bit layer asks for of its weight, from one reading. */
-function layer(whole: Whole, rounding: InTurn): readonly (readonly [string, StoredTensor])[] {
+function layer(
+  whole: Whole,
+  rounding: AtPlace<Workplace>,
+): readonly (readonly [string, StoredTensor])[] {
   const { weight, transposed, limit } = whole;
   const { shape } = weight;
   const rows = shape[0]!;
   const read = together(() => rounding((place) => quantize(whole, place)));
   const how = `int8 ${limit} ${transposed} ${weight.dtype} ${weight.offset}`;
   const part = (name: keyof Quantized, dtype: "i8" | "f32", dims: readonly number[]) =>
-    computedTensor(dtype, dims, weight.source, `${name} ${how}`, () => read(name));
+    derivedTensor(dtype, dims, weight.source, `${name} ${how}`, () => read(name));
   return [
     [INT8_PARAMS.weight, part("values", "i8", transposed ? [sizeOf(shape) / rows, rows] : shape)],
     [INT8_PARAMS.scale, part("scale", "f32", [rows])],
@@ -129,35 +138,7 @@ interface Workplace {
   readonly buffers: readonly [Room, Room];
 }
 
-/** Memory of so many bytes, the same again and again: to find new one takes longer than reading. */
-type Room = (bytes: number) => Uint8Array<ArrayBuffer>;
-
-function room(): Room {
-  let whole = new Uint8Array();
-  return (bytes) => {
-    if (whole.length < bytes) whole = new Uint8Array(bytes);
-    return whole.subarray(0, bytes);
-  };
-}
-
-type InTurn = <T>(act: (place: Workplace) => Promise<T>) => Promise<T>;
-
-/** As many workplaces as are used at a time, and none, nor their memory, when none is. */
-function workplaces(): InTurn {
-  const idle: Workplace[] = [];
-  let busy = 0;
-  return async (act) => {
-    const place = idle.pop() ?? { begin: rounders(), buffers: [room(), room()] };
-    busy++;
-    try {
-      const result = await act(place);
-      idle.push(place); // what failed may still be read to
-      return result;
-    } finally {
-      if (--busy === 0) idle.length = 0;
-    }
-  };
-}
+const workplace = (): Workplace => ({ begin: rounders(), buffers: [room(), room()] });
 
 /**
  * Throws "bad-file", naming the tensor, where weights that are read as they are hold numbers that are not
@@ -185,27 +166,4 @@ function together(quantize: () => Promise<Quantized>) {
     whole = undefined;
     return values;
   };
-}
-
-/** A tensor whose bytes are worked out when they are read. */
-function computedTensor(
-  dtype: "i8" | "f32",
-  shape: readonly number[],
-  from: ByteSource,
-  how: string,
-  compute: () => Promise<ArrayBufferView<ArrayBuffer>>,
-): StoredTensor {
-  const length = sizeOf(shape) * (dtype === "i8" ? 1 : 4);
-  const name = `${how} of ${from.name}`;
-  const source: ByteSource = {
-    name,
-    size: length,
-    derived: { from: [from], how },
-    async read(offset, count) {
-      checkRange(name, length, offset, count);
-      const { buffer, byteOffset } = await compute();
-      return new Uint8Array(buffer, byteOffset + offset, count);
-    },
-  };
-  return { dtype, shape, source, offset: 0, length };
 }

@@ -2,7 +2,7 @@ import type { ModelFiles } from "../checkpoints/index.js";
 import { encodeSafetensors, readSafetensors } from "../formats/index.js";
 import { vaeFactor } from "../models/vae/config.js";
 import type { Platform } from "../platform/types.js";
-import { weightsKey } from "../runtime/cache.js";
+import { weightsKey } from "../runtime/cache/identity.js";
 import type { Engine } from "../runtime/engine.js";
 import { readTensor } from "../tensor/convert.js";
 import { type CalibrationProgress, calibrate } from "./calibrate.js";

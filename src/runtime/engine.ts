@@ -1,12 +1,13 @@
 import { type Bindings, type Dim, evaluateDim } from "../graph/dim.js";
 import type { Graph } from "../graph/graph.js";
-import { lower } from "../onnx/lower.js";
+import { type LoweredGraph, lower } from "../onnx/lower.js";
 import { encodeModel } from "../onnx/model.js";
 import { formatBytes } from "../platform/formatBytes.js";
 import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { check, invariant } from "../util/errors.js";
-import type { CompleteSpec } from "./cache.js";
+import { type BlockedSetup, inBlocks } from "./blocks.js";
+import type { CompleteSpec } from "./cache/programs.js";
 import { type Client, loadSession } from "./client.js";
 import { explained } from "./explain.js";
 import type { Replies, SessionSpec } from "./protocol.js";
@@ -74,51 +75,38 @@ export interface Engine extends AsyncDisposable {
 /** An engine over a connected worker. */
 export function engine(client: Client, setup: DeviceSetup): Engine {
   const residents = residentsOf(client);
+  let asked: Promise<BlockedSetup | undefined> | undefined;
+  const blocks = async (): Promise<BlockedSetup | undefined> => {
+    asked ??= setup.blocks?.(client);
+    return await asked;
+  };
   return {
     device: setup.name,
     load: (graph, weights, options) =>
-      loadProgram(client, setup, residents, graph, weights, options),
+      loadProgram({ client, setup, residents, blocks }, graph, weights, options),
     training: trainingEngine(client, setup),
     [Symbol.asyncDispose]: () => client.terminate(),
   };
 }
 
+/** What programs of one engine are made with. */
+interface Workshop {
+  readonly client: Client;
+  readonly setup: DeviceSetup;
+  readonly residents: ReturnType<typeof residentsOf>;
+  readonly blocks: () => Promise<BlockedSetup | undefined>;
+}
+
 async function loadProgram(
-  client: Client,
-  setup: DeviceSetup,
-  residents: ReturnType<typeof residentsOf>,
+  workshop: Workshop,
   graph: Graph,
   weights: StoredTensors,
-  { label, fullPrecision = false, profile, settle, once = false, handsOn = false }: LoadOptions,
+  options: LoadOptions,
 ): Promise<Program> {
-  const used = [...graph.params.keys()];
+  const { client, setup, residents } = workshop;
+  const { label, handsOn = false } = options;
   const leaves = handsOn && setup.keepsResults === true;
-  const over = (stored: StoredTensors) => {
-    const compute = fullPrecision ? "f32" : setup.compute;
-    const { place, blobs } = placeWeights(label, stored, { mapsFiles: setup.mapsFiles, compute });
-    const lowered = lower(graph, { rules: setup.rules, compute, weight: place });
-    const config = waiting(
-      setup,
-      used.map((name) => stored.get(name)!),
-    );
-    const optimization = optimizationOf(used.map((name) => stored.get(name)!));
-    const more = { config, profile, resident: leaves, optimization };
-    const spec = sessionSpec(setup, encodeModel(lowered.onnx), [], more);
-    return { ...lowered, spec, complete: async () => ({ ...spec, blobs: await blobs() }) };
-  };
-  const { shapeFeeds, buffers, spec, complete } = over(weights);
-  const settled = async (): Promise<CompleteSpec | undefined> => {
-    const files = await settle?.(weights);
-    return files && { ...files, spec: await over(files.weights).complete() };
-  };
-  const origin = used.map((name) => weights.get(name)!);
-  const { session } = await explained(label, setup.name, () =>
-    unchanged(origin, async () =>
-      setup.cache
-        ? await setup.cache.load(client, { label, weights: origin, once, spec, complete, settled })
-        : await loadSession(client, await complete()),
-    ),
-  );
+  const { session, shapeFeeds, buffers } = await openSession(workshop, graph, weights, options);
   const run = async (inputs: Readonly<Record<string, Fed>>): Promise<Replies["run"]> => {
     const bindings = bindingsOf(graph, label, inputs);
     checkBuffers(label, setup, buffers, bindings);
@@ -140,6 +128,78 @@ async function loadProgram(
       await client.request({ kind: "release", session }).catch(() => {});
     },
   };
+}
+
+/** A session, and what it must be fed beside the graph's inputs. */
+interface OpenSession extends Pick<LoweredGraph, "shapeFeeds" | "buffers"> {
+  readonly session: number;
+}
+
+/** A session over a graph's weights: in blocks where they can be kept so, or as they are. */
+async function openSession(
+  workshop: Workshop,
+  graph: Graph,
+  weights: StoredTensors,
+  options: LoadOptions,
+): Promise<OpenSession> {
+  const { client, setup } = workshop;
+  const { label, settle, once = false } = options;
+  const origin = [...graph.params.keys()].flatMap((name) => weights.get(name) ?? []);
+  const opened = async (): Promise<OpenSession> => {
+    const isKept = !once && setup.cache?.keeps(origin) === true;
+    const overBlocks = isKept ? await openBlocks(workshop, graph, weights, options) : undefined;
+    if (overBlocks) return overBlocks;
+    const { lowered, spec, complete } = specOver(setup, graph, weights, options);
+    const settled = async (): Promise<CompleteSpec | undefined> => {
+      const files = await settle?.(weights);
+      return (
+        files && { ...files, spec: await specOver(setup, graph, files.weights, options).complete() }
+      );
+    };
+    const { session } = setup.cache
+      ? await setup.cache.load(client, { label, weights: origin, once, spec, complete, settled })
+      : await loadSession(client, await complete());
+    return { ...lowered, session };
+  };
+  return await explained(label, setup.name, () => unchanged(origin, opened));
+}
+
+/** A session over weights in blocks; undefined where there are none, or they cannot be kept. */
+async function openBlocks(
+  { client, setup, blocks }: Workshop,
+  graph: Graph,
+  weights: StoredTensors,
+  options: LoadOptions,
+): Promise<OpenSession | undefined> {
+  const blocked = await blocks();
+  const wanted = blocked && inBlocks(graph, weights, blocked);
+  const kept = wanted && (await setup.cache?.keep({ label: options.label, weights: wanted }));
+  if (!blocked || !kept) return undefined;
+  const { lowered, spec } = specOver({ ...setup, rules: blocked.rules }, graph, kept, options);
+  // Convolutions' weights are in order, and linear layers are no faster over packed ones.
+  const config = { ...spec.config, "session.disable_prepacking": "1" };
+  const { session } = await loadSession(client, { ...spec, config, optimization: "extended" });
+  return { ...lowered, session };
+}
+
+/** What a session over these weights is made of, and how to complete it with those in no file. */
+function specOver(
+  setup: DeviceSetup,
+  graph: Graph,
+  weights: StoredTensors,
+  { label, fullPrecision = false, profile, handsOn = false }: LoadOptions,
+) {
+  const compute = fullPrecision ? "f32" : setup.compute;
+  const { place, blobs } = placeWeights(label, weights, { mapsFiles: setup.mapsFiles, compute });
+  const lowered = lower(graph, { rules: setup.rules, compute, weight: place });
+  const used = [...graph.params.keys()].map((name) => weights.get(name)!);
+  const spec = sessionSpec(setup, encodeModel(lowered.onnx), [], {
+    config: waiting(setup, used),
+    profile,
+    resident: handsOn && setup.keepsResults === true,
+    optimization: optimizationOf(used),
+  });
+  return { lowered, spec, complete: async () => ({ ...spec, blobs: await blobs() }) };
 }
 
 /**

@@ -1,7 +1,8 @@
+import type { WeightLayout } from "../onnx/blocks/layouts.js";
 import type { ComputeType } from "../onnx/builder.js";
 import type { LoweringRules } from "../onnx/rules.js";
-import type { WeightLayout } from "../onnx/training/layouts.js";
-import type { ProgramCache } from "./cache.js";
+import type { BlockedSetup } from "./blocks.js";
+import type { ProgramCache } from "./cache/programs.js";
 import type { Client } from "./client.js";
 
 /** Where graphs can be run. */
@@ -34,6 +35,8 @@ export interface DeviceSetup {
   readonly config: Readonly<Record<string, string>>;
   /** Compiled programs on disk; undefined where they cannot be kept. */
   readonly cache: ProgramCache | undefined;
+  /** Programs over weights in blocks, found out once by asking the worker. */
+  readonly blocks?: (client: Client) => Promise<BlockedSetup | undefined>;
   /** How it trains, found out once by asking the worker; undefined where it cannot. */
   readonly training?: (client: Client) => Promise<TrainingSetup>;
 }

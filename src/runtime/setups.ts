@@ -2,7 +2,8 @@ import type { ComputeType } from "../onnx/builder.js";
 import { CPU_RULES } from "../onnx/cpu.js";
 import type { LoweringRules } from "../onnx/rules.js";
 import { WEBGPU_BASELINE, webGpuRules } from "../onnx/webgpu.js";
-import type { ProgramCache } from "./cache.js";
+import { cpuBlocks } from "./blocks.js";
+import type { ProgramCache } from "./cache/programs.js";
 import type { DeviceName, DeviceSetup } from "./setup.js";
 import { cpuTraining, wasmTraining } from "./trainingSetup.js";
 
@@ -27,7 +28,14 @@ export function deviceSetup(
   const common = { name, provider: name, compute, threads, config, cache: undefined };
   switch (name) {
     case "cpu":
-      return { ...common, rules: CPU_RULES, mapsFiles: true, cache, training: cpuTraining };
+      return {
+        ...common,
+        rules: CPU_RULES,
+        mapsFiles: true,
+        cache,
+        blocks: cpuBlocks,
+        training: cpuTraining,
+      };
     case "wasm":
       return { ...common, rules: CPU_RULES, mapsFiles: false, training: wasmTraining };
     case "webgpu":

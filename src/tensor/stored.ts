@@ -1,6 +1,6 @@
-import { type ByteSource, memorySource } from "../util/bytes.js";
-import type { DType } from "./dtype.js";
-import type { Tensor } from "./tensor.js";
+import { type ByteSource, checkRange, memorySource } from "../util/bytes.js";
+import { DTYPE_BYTES, type DType } from "./dtype.js";
+import { sizeOf, type Tensor } from "./tensor.js";
 
 /** A tensor that lies in a file: where its bytes are, and how to read them. Little-endian, row-major. */
 export interface StoredTensor {
@@ -15,6 +15,32 @@ export interface StoredTensor {
 
 /** Named tensors of one or several files, in file order. */
 export type StoredTensors = ReadonlyMap<string, StoredTensor>;
+
+/**
+ * A tensor whose bytes are worked out each time that they are read: `how` and `from` say all of it.
+ * `compute` may put them where `into` is.
+ */
+export function derivedTensor(
+  dtype: DType,
+  shape: readonly number[],
+  from: ByteSource,
+  how: string,
+  compute: (into?: Uint8Array<ArrayBuffer>) => Promise<ArrayBufferView<ArrayBuffer>>,
+): StoredTensor {
+  const length = sizeOf(shape) * DTYPE_BYTES[dtype];
+  const name = `${how} of ${from.name}`;
+  const source: ByteSource = {
+    name,
+    size: length,
+    derived: { from: [from], how },
+    async read(offset, count, into) {
+      checkRange(name, length, offset, count);
+      const { buffer, byteOffset } = await compute(into?.length === length ? into : undefined);
+      return new Uint8Array(buffer, byteOffset + offset, count);
+    },
+  };
+  return { dtype, shape, source, offset: 0, length };
+}
 
 /** Tensors in memory as stored ones, without a copy: what takes weights of files takes them too. */
 export function storedInMemory(tensors: ReadonlyMap<string, Tensor>): StoredTensors {

@@ -18,7 +18,7 @@ const GOLDEN = "test/golden";
 /** Declares the tests that every device must pass, on an engine that is closed after them. */
 export async function engineSuite(
   title: string,
-  options: Omit<NodeEngineOptions, "platform">,
+  options: Omit<NodeEngineOptions, "platform"> | (() => Engine),
   tolerance: Tolerance,
   { cases = ENGINE_CASES, models = TINY_MODELS }: Partial<SuiteContent> = {},
 ): Promise<void> {
@@ -26,7 +26,10 @@ export async function engineSuite(
     models.map(async (name) => ({ name, cases: await modelCases(platform, GOLDEN, name) })),
   );
   describe(title, () => {
-    const engine: Engine = nodeEngine({ platform, cacheLimit: 0, ...options });
+    const engine =
+      typeof options === "function"
+        ? options()
+        : nodeEngine({ platform, cacheLimit: 0, ...options });
     afterAll(() => engine[Symbol.asyncDispose]());
 
     test.each(cases)("$name is what the float64 evaluator says", async (engineCase) => {

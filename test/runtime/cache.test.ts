@@ -14,7 +14,7 @@ import { dirname, join, relative } from "node:path";
 import { describe, expect, test } from "vitest";
 import { nodePlatform } from "../../src/platform/node/platform.js";
 import type { Platform } from "../../src/platform/types.js";
-import { type CacheEntry, clearCache, listCache } from "../../src/runtime/cache.js";
+import { type CacheEntry, clearCache, listCache } from "../../src/runtime/cache/entries.js";
 import { memorySource } from "../../src/util/bytes.js";
 import {
   type EngineChoices,
@@ -241,12 +241,12 @@ describe("damage", () => {
   const damages: readonly [string, (at: CacheEntry, folder: string) => Promise<void>][] = [
     ["truncated weights", ({ data }, folder) => truncate(join(folder, data), 5000)],
     ["deleted weights", ({ data }, folder) => rm(join(folder, data))],
-    ["a deleted graph", ({ graph }, folder) => rm(join(folder, graph))],
+    ["a deleted graph", ({ graph }, folder) => rm(join(folder, graph!))],
     [
       "a graph of zeros",
       async ({ graph }, folder) => {
-        const { size } = await stat(join(folder, graph));
-        await writeFile(join(folder, graph), new Uint8Array(size));
+        const { size } = await stat(join(folder, graph!));
+        await writeFile(join(folder, graph!), new Uint8Array(size));
       },
     ],
     ["an entry of no JSON", ({ key }, folder) => writeFile(join(folder, `${key}.json`), "{")],
@@ -272,7 +272,7 @@ describe("damage", () => {
 
   test("a graph that the engine refuses is replaced, and its files go", async () => {
     await using at = await filled();
-    const path = join(at.cache, "programs", at.entry.graph);
+    const path = join(at.cache, "programs", at.entry.graph!);
     await writeFile(path, new Uint8Array((await stat(path)).size).fill(7));
     await visit(at.cache, at.weights);
     expect(await orphans(at.cache)).toEqual([]);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { nodePlatform } from "../../src/platform/node/platform.js";
-import { listCache } from "../../src/runtime/cache.js";
+import { listCache } from "../../src/runtime/cache/entries.js";
 import { network, runOnce, scratch, watchedEngine, writeWeights } from "./support.js";
 
 const CHILD = fileURLToPath(new URL("./child.ts", import.meta.url));

@@ -9,7 +9,8 @@ import { nodePlatform } from "../../src/platform/node/platform.js";
 import { openFile } from "../../src/platform/node/sources.js";
 import { startNodeWorker } from "../../src/platform/node/worker.js";
 import type { Platform } from "../../src/platform/types.js";
-import { type CacheOptions, programCache } from "../../src/runtime/cache.js";
+import type { CacheOptions } from "../../src/runtime/cache/entries.js";
+import { programCache } from "../../src/runtime/cache/programs.js";
 import { type Client, connect } from "../../src/runtime/client.js";
 import { type Engine, engine } from "../../src/runtime/engine.js";
 import type { Request } from "../../src/runtime/protocol.js";
@@ -69,7 +70,7 @@ export async function openWeights(path: string, graph: Graph): Promise<StoredTen
 
 /** An engine on the CPU, and how it came by its programs. */
 export interface WatchedEngine extends Engine {
-  /** One word a load, in order: "mapped" from the cache, "filled" into it, or "direct". */
+  /** One word a load, in order: "mapped" from the cache, "filled" into it, over "blocks", or "direct". */
   readonly loads: string[];
   readonly client: Client;
 }
@@ -80,11 +81,13 @@ export interface EngineChoices extends Partial<CacheOptions> {
   /** What the cache is told of the provider and its settings; the CPU runs it all the same. */
   readonly provider?: string;
   readonly config?: Readonly<Record<string, string>>;
+  /** Whether weights of convolutions are kept in blocks; by default programs are, as the engine saves them. */
+  readonly blocks?: boolean;
 }
 
 /** An engine whose cache lies in `cacheDir` and takes programs of any size. */
 export function watchedEngine(cacheDir: string, choices: EngineChoices = {}): WatchedEngine {
-  const { threads = 1, provider = "cpu", config = {}, ...options } = choices;
+  const { threads = 1, provider = "cpu", config = {}, blocks = false, ...options } = choices;
   const platform: Platform = { ...nodePlatform(), cacheDir };
   const worker = startNodeWorker(new URL("../../src/runtime/node/worker.js", import.meta.url));
   const inner = connect(worker);
@@ -93,7 +96,7 @@ export function watchedEngine(cacheDir: string, choices: EngineChoices = {}): Wa
     if (asked.kind !== "load") return await inner.request(asked, transfer);
     const spec = { ...asked.spec, provider: "cpu" };
     const reply = await inner.request({ ...asked, spec }, transfer);
-    loads.push(howLoaded(asked));
+    if (!isProbe(asked)) loads.push(howLoaded(asked));
     return reply;
   };
   const client = { ...inner, request } as Client;
@@ -105,12 +108,18 @@ export function watchedEngine(cacheDir: string, choices: EngineChoices = {}): Wa
     now: Date.now,
     ...options,
   });
-  const setup = { ...deviceSetup("cpu", { threads, cache }), provider, config };
+  const { blocks: inBlocks, ...plain } = deviceSetup("cpu", { threads, cache });
+  const setup = { ...plain, provider, config, ...(blocks && inBlocks ? { blocks: inBlocks } : {}) };
   return { ...engine(client, setup), loads, client };
 }
 
+/** Whether a session only asks what the processor can do. */
+const isProbe = ({ spec }: Extract<Request, { kind: "load" }>): boolean =>
+  typeof spec.model !== "string" && spec.optimization === "disabled";
+
 function howLoaded({ spec }: Extract<Request, { kind: "load" }>): string {
   if (spec.saveTo !== undefined) return "filled";
+  if (spec.optimization === "extended") return "blocks";
   return typeof spec.model === "string" ? "mapped" : "direct";
 }
 

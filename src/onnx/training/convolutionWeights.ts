@@ -1,6 +1,13 @@
+import { convolve, type Shape4, type Sides } from "../blocks/convolve.js";
+import {
+  blocked,
+  indices,
+  type Layouts,
+  type Named,
+  plain,
+  turnBlocks,
+} from "../blocks/layouts.js";
 import type { Builder } from "../builder.js";
-import { convolve, type Shape4, type Sides } from "./convolve.js";
-import { blocked, indices, type Layouts, type Named, plain, turnBlocks } from "./layouts.js";
 
 /*
  * How a loss changes with the weight of a convolution: three ways, by which side has whole blocks of

@@ -1,6 +1,4 @@
 import type { Value } from "../../graph/value.js";
-import type { Builder } from "../builder.js";
-import { CPU_RULES } from "../cpu.js";
 import {
   type Find,
   type Layouts,
@@ -10,7 +8,9 @@ import {
   type Named,
   named,
   plain,
-} from "./layouts.js";
+} from "../blocks/layouts.js";
+import type { Builder } from "../builder.js";
+import { CPU_RULES } from "../cpu.js";
 
 /*
  * Rows for products of matrices. What a layer makes may only be cut in halves (as a gated MLP does),

@@ -1,5 +1,5 @@
+import { blocked, type Layouts, type Named, NCHWC } from "../blocks/layouts.js";
 import type { Builder } from "../builder.js";
-import { blocked, type Layouts, type Named, NCHWC } from "./layouts.js";
 
 /*
  * Arithmetic by channel on blocked pictures [B,C,H,W]. Seen as one picture of B*C channels, a scale

@@ -12,7 +12,7 @@ import { nodeEngine } from "../../runtime/node/engine.js";
 import { torchCpuNoise } from "../../tensor/random.js";
 import { sizeOf, type Tensor } from "../../tensor/tensor.js";
 import { memorySource } from "../../util/bytes.js";
-import { blockedLayout } from "./layouts.js";
+import { blockedLayout } from "../blocks/layouts.js";
 
 /*
  * What training programs answer on the CPU, against the float64 evaluator: values, and gradients on

@@ -1,14 +1,10 @@
 import type { Value } from "../../graph/value.js";
-import { CPU_RULES } from "../cpu.js";
-import { STANDARD_PRIMITIVES } from "../primitives.js";
-import type { LoweringRules } from "../rules.js";
-import { convolutionRules } from "./convolutions.js";
-import { elementwiseRules } from "./elementwise.js";
+import { convolutionRules } from "../blocks/convolutions.js";
+import { elementwiseRules } from "../blocks/elementwise.js";
 import {
   blocked,
   type Find,
   hasBlocks,
-  type LooseRule,
   type LooseRules,
   layoutsOf,
   type Named,
@@ -16,7 +12,11 @@ import {
   packable,
   packed,
   plain,
-} from "./layouts.js";
+} from "../blocks/layouts.js";
+import { pictureRules } from "../blocks/pictures.js";
+import { layered, plainly, plainRules } from "../blocks/rules.js";
+import type { LoweringRules } from "../rules.js";
+import { convolutionGradRules } from "./convolutions.js";
 import { matrixRules } from "./matrices.js";
 import {
   type Groups,
@@ -25,7 +25,7 @@ import {
   plusOne,
   sigmoidUnitGrad,
 } from "./norms.js";
-import { pictureRules } from "./pictures.js";
+import { reductionRules } from "./pictures.js";
 import { attentionGrads, geluGrad, layerNormGrad, layerNormWeightGrad } from "./tokens.js";
 
 /**
@@ -34,24 +34,17 @@ import { attentionGrads, geluGrad, layerNormGrad, layerNormWeightGrad } from "./
  * do with them take them as they are, all others get them in row-major order.
  */
 export function trainingRules(block: number = Number.POSITIVE_INFINITY): LoweringRules {
-  const find = layoutsOf(block);
-  const plainly =
-    (rule: LooseRule): LooseRule =>
-    (b, inputs, v, spec) => {
-      const at = find(b);
-      const names = inputs.map((x, i) => plain(b, at, named(x, v.inputs[i]!), v.inputs[i]));
-      return rule(b, names, v, spec);
-    };
-  const all = (rules: object): Record<string, LooseRule> =>
-    Object.fromEntries(Object.entries(rules).map(([name, rule]) => [name, plainly(rule)]));
-  const standard: LooseRules = {
-    primitives: all(STANDARD_PRIMITIVES),
-    composites: { ...all(CPU_RULES.composites), ...gradientRules(find, plainly) },
-  };
-  const matrices = merged(standard, matrixRules(find, standard));
-  const numbers = merged(matrices, elementwiseRules(find, matrices));
-  const pictures = merged(numbers, pictureRules(find, numbers));
-  const { primitives, composites } = merged(pictures, convolutionRules(find));
+  const find = layoutsOf(block, "fed");
+  const { primitives, composites } = layered(
+    plainRules(find),
+    () => gradientRules(find),
+    (rules) => matrixRules(find, rules),
+    (rules) => elementwiseRules(find, rules),
+    (rules) => pictureRules(find, rules),
+    (rules) => reductionRules(find, rules),
+    () => convolutionRules(find),
+    () => convolutionGradRules(find),
+  );
   return {
     primitives: primitives as unknown as LoweringRules["primitives"],
     composites: composites as unknown as LoweringRules["composites"],
@@ -66,20 +59,13 @@ export function trainingRules(block: number = Number.POSITIVE_INFINITY): Lowerin
   };
 }
 
-const merged = (rules: LooseRules, better: LooseRules): LooseRules => ({
-  primitives: { ...rules.primitives, ...better.primitives },
-  composites: { ...rules.composites, ...better.composites },
-});
-
 /** Gradients of compositions, by the formulas that this device is fast at. */
-function gradientRules(
-  find: Find,
-  plainly: (rule: LooseRule) => LooseRule,
-): Readonly<Record<string, LooseRule>> {
+function gradientRules(find: Find): LooseRules {
+  const whole = plainly(find);
   const all = (inputs: readonly string[], v: Value): readonly Named[] =>
     inputs.map((name, i) => named(name, v.inputs[i]!));
   type Three = readonly [Named, Named, Named];
-  return {
+  const composites: LooseRules["composites"] = {
     sigmoidUnitGrad(b, inputs, v, spec) {
       const at = find(b);
       const { factor } = spec as { factor: number };
@@ -93,13 +79,13 @@ function gradientRules(
       const names = tensors.map((t) => plain(b, at, t)) as [string, string, string];
       return sigmoidUnitGrad(b, names, factor, (name) => b.node("Add", [name, b.floats([], [1])]));
     },
-    geluGrad: plainly((b, [x, dy]) => geluGrad(b, [x!, dy!])),
-    layerNormGrad: plainly((b, inputs, v, spec) => {
+    geluGrad: whole((b, [x, dy]) => geluGrad(b, [x!, dy!])),
+    layerNormGrad: whole((b, inputs, v, spec) => {
       const [x, weight, dy] = all(inputs, v) as Three;
       const { eps } = spec as { eps: number };
       return layerNormGrad(b, find(b).once, [x, weight.name, dy], eps);
     }),
-    layerNormWeightGrad: plainly((b, inputs, v, spec) => {
+    layerNormWeightGrad: whole((b, inputs, v, spec) => {
       const [x, dy] = all(inputs, v) as Three;
       return layerNormWeightGrad(b, find(b).once, [x, dy], (spec as { eps: number }).eps);
     }),
@@ -111,7 +97,7 @@ function gradientRules(
       const [x, dy] = all(inputs, v) as Three;
       return groupNormWeightGrad(b, find(b), [x, dy], spec as Groups);
     },
-    attentionGrad: plainly((b, inputs, v, spec) => {
+    attentionGrad: whole((b, inputs, v, spec) => {
       const { of, ...settings } = spec as { of: "q" | "k" | "v" } & Parameters<
         typeof attentionGrads
       >[2];
@@ -120,4 +106,5 @@ function gradientRules(
       return find(b).once(key, () => attentionGrads(b, five, settings))[of];
     }),
   };
+  return { primitives: {}, composites };
 }

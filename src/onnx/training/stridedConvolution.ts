@@ -1,6 +1,6 @@
+import { convolve, type Kernel, type Shape4, type Sides } from "../blocks/convolve.js";
+import { blocked, indices, type Layouts, type Named, turnBlocks } from "../blocks/layouts.js";
 import type { Builder } from "../builder.js";
-import { convolve, type Kernel, type Shape4, type Sides } from "./convolve.js";
-import { blocked, indices, type Layouts, type Named, turnBlocks } from "./layouts.js";
 
 /** How dx of a strided convolution is put together from the gradients of each phase of the stride. */
 interface Phases {

@@ -1,6 +1,6 @@
 import { sizeOf } from "../../tensor/tensor.js";
+import { MICROSOFT, type Named } from "../blocks/layouts.js";
 import type { Builder } from "../builder.js";
-import { MICROSOFT, type Named } from "./layouts.js";
 
 /*
  * Gradients of what works on tokens [..., C]: activations, layer norms, attention. Sums over rows and

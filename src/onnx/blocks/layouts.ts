@@ -17,7 +17,7 @@ import type { OnnxNode } from "../model.js";
 export const MICROSOFT = "com.microsoft";
 export const NCHWC = "com.microsoft.nchwc";
 
-/** A tensor while it is lowered: its name in the session, and its declared shape. */
+/** A tensor while it is lowered: its name in the session, and its declared shape, known but for symbols. */
 export interface Named {
   readonly name: string;
   readonly shape: readonly number[];
@@ -72,25 +72,26 @@ export interface Layouts {
 
 /** Whether pictures of this shape have whole blocks of channels. */
 export const hasBlocks = (shape: readonly unknown[], block: number): boolean =>
-  shape.length === 4 &&
-  shape.every((d) => typeof d === "number") &&
-  (shape[1] as number) % block === 0;
+  shape.length === 4 && typeof shape[1] === "number" && shape[1] % block === 0;
 
 /** Whether weights of this shape are kept in blocks. */
 export const packable = (shape: readonly unknown[], block: number): boolean =>
   hasBlocks(shape, block) && (shape[0] as number) % block === 0;
 
+/** Which weights come in blocks: those that are fed, or those that lie in files as well. */
+export type PackedWeights = "fed" | "all";
+
 /** Keeps what each lowering remembers. */
-export function layoutsOf(block: number): Find {
+export function layoutsOf(block: number, weights: PackedWeights): Find {
   const known = new WeakMap<readonly OnnxNode[], Layouts>();
   return (b) => {
-    const found = known.get(b.nodes) ?? newLayouts(block);
+    const found = known.get(b.nodes) ?? newLayouts(block, weights);
     known.set(b.nodes, found);
     return found;
   };
 }
 
-function newLayouts(block: number): Layouts {
+function newLayouts(block: number, weights: PackedWeights): Layouts {
   const made = new Map<string, unknown>();
   const orders = new Map<string, Order>();
   const lazies = new Map<string, Lazy>();
@@ -114,9 +115,9 @@ function newLayouts(block: number): Layouts {
     isBlocked: (name) => orders.get(name) === "picture",
     isPacked(b, name, v) {
       if (orders.has(name)) return orders.get(name) === "weight";
-      // Weights that are fed come in blocks; those in files do not, and are cast to other names.
       const param = v !== undefined && isOp(v, "param") && packable(v.shape, block);
-      return param && v.attrs.name === name && !b.initializers.some((t) => t.name === name);
+      if (!param || v.attrs.name !== name) return false; // a cast has another name
+      return weights === "all" || !b.initializers.some((t) => t.name === name);
     },
   };
 }
@@ -125,7 +126,7 @@ function newLayouts(block: number): Layouts {
 export function blocked(b: Builder, at: Layouts, { name, shape }: Named): string {
   const lazy = at.lazy(name);
   if (lazy) return blocked(b, at, { name: at.once(name, lazy.make), shape });
-  if (at.isBlocked(name) || shape[2]! * shape[3]! === 1) return name;
+  if (at.isBlocked(name) || (shape[2] === 1 && shape[3] === 1)) return name;
   return at.once(`blocked ${name}`, () =>
     at.mark(b.node("ReorderInput", [name], {}, NCHWC), "picture"),
   );
@@ -194,25 +195,31 @@ export function turnBlocks(b: Builder, n: number, x: string, count: number): str
   return b.node("FusedMatMul", [blocks, b.floats([n, n], identity)], { transA: 1 }, MICROSOFT);
 }
 
-/** Where the numbers of a weight in blocks lie, for a row-major weight: index by index. */
-function placesOf([o, i, kh, kw]: readonly number[], n: number): Int32Array {
-  const places = new Int32Array(o! * i! * kh! * kw!);
+/** Where the numbers of one block of a weight lie, counted from its first, in a row-major weight. */
+function placesInBlock([, i, kh, kw]: readonly number[], n: number): Int32Array {
   const taps = kh! * kw!;
+  const places = new Int32Array(taps * n * n);
   let at = 0;
-  for (let ob = 0; ob < o!; ob += n)
-    for (let ib = 0; ib < i!; ib += n)
-      for (let tap = 0; tap < taps; tap++)
-        for (let x = ib; x < ib + n; x++)
-          for (let y = ob; y < ob + n; y++) places[at++] = (y * i! + x) * taps + tap;
+  for (let tap = 0; tap < taps; tap++)
+    for (let x = 0; x < n; x++)
+      for (let y = 0; y < n; y++) places[at++] = (y * i! + x) * taps + tap;
   return places;
+}
+
+/** Where the blocks of a weight begin, in a row-major weight. */
+function blocksOf([o, i, kh, kw]: readonly number[], n: number): number[] {
+  const begins: number[] = [];
+  for (let ob = 0; ob < o!; ob += n)
+    for (let ib = 0; ib < i!; ib += n) begins.push((ob * i! + ib) * kh! * kw!);
+  return begins;
 }
 
 /** Another order of a weight's numbers, which rows read it in. */
 export interface WeightLayout {
   /** The shape that it is fed in, and that its gradient comes in. */
   readonly feedShape: readonly number[];
-  /** From row-major order into this one; a new array. */
-  pack(plain: Float32Array): Float32Array<ArrayBuffer>;
+  /** From row-major order into this one; a new array, unless there is one to put it in. */
+  pack(plain: Float32Array, into?: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer>;
   /** Back again; a new array. */
   unpack(packed: Float32Array): Float32Array<ArrayBuffer>;
 }
@@ -222,18 +229,20 @@ export function blockedLayout(shape: readonly number[], block: number): WeightLa
   if (!packable(shape, block)) return undefined;
   return {
     feedShape: shape,
-    pack(plain) {
-      const result = new Float32Array(plain.length);
-      placesOf(shape, block).forEach((place, k) => {
-        result[k] = plain[place]!;
-      });
+    pack(plain, into) {
+      const result = into ?? new Float32Array(plain.length);
+      const places = placesInBlock(shape, block);
+      let at = 0;
+      for (const begin of blocksOf(shape, block))
+        for (let k = 0; k < places.length; k++) result[at++] = plain[begin + places[k]!]!;
       return result;
     },
     unpack(packed) {
       const result = new Float32Array(packed.length);
-      placesOf(shape, block).forEach((place, k) => {
-        result[place] = packed[k]!;
-      });
+      const places = placesInBlock(shape, block);
+      let at = 0;
+      for (const begin of blocksOf(shape, block))
+        for (let k = 0; k < places.length; k++) result[begin + places[k]!] = packed[at++]!;
       return result;
     },
   };

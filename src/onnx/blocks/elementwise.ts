@@ -1,3 +1,4 @@
+import { type Dim, sameDim, sameShape } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Builder } from "../builder.js";
@@ -44,13 +45,13 @@ type Role = "like" | "scalar" | "picture" | "channel";
 
 /** Undefined for an input that is broadcast another way. */
 function roleOf(x: Value, v: Value): Role | undefined {
-  if (`${x.shape}` === `${v.shape}`) return "like";
+  if (sameShape(x.shape, v.shape)) return "like";
   if (x.shape.every((d) => d === 1)) return "scalar";
-  const [batch, channels] = v.shape;
-  if (`${x.shape}` === `${[batch, 1, 1, 1]}`) return "picture";
+  const [batch, channels] = v.shape as [Dim, Dim];
+  if (sameShape(x.shape, [batch, 1, 1, 1])) return "picture";
   const [width = 1, height = 1, own = 1, pictures = 1] = [...x.shape].reverse();
   const byChannel = width === 1 && height === 1 && own === channels;
-  return byChannel && (pictures === 1 || pictures === batch) ? "channel" : undefined;
+  return byChannel && (pictures === 1 || sameDim(pictures, batch)) ? "channel" : undefined;
 }
 
 interface Input extends Named {
@@ -78,7 +79,11 @@ function elementwise(find: Find, emit: LooseRule, otherwise: LooseRule): LooseRu
     if (!isPicture || roles.includes(undefined)) return otherwise(b, inputs, v, spec);
     const full = inputs.map((name, i) => ({ ...named(name, v.inputs[i]!), role: roles[i]! }));
     const onBlocks = (names: readonly string[]): string => emit(b, names, v, spec);
-    if (roles.includes("channel")) return byChannel(b, at, full, v.shape as number[], onBlocks);
+    if (roles.includes("channel")) {
+      return v.shape.every((d) => typeof d === "number")
+        ? byChannel(b, at, full, v.shape as number[], onBlocks)
+        : otherwise(b, inputs, v, spec);
+    }
     const names = full.map((x) => (x.role === "like" ? blocked : plain)(b, at, x));
     return at.mark(onBlocks(names), "picture");
   };

@@ -1,0 +1,102 @@
+import type { Graph } from "../graph/graph.js";
+import { blockedLayout, NCHWC, type WeightLayout } from "../onnx/blocks/layouts.js";
+import { blockedRules } from "../onnx/blocks/rules.js";
+import { encodeModel } from "../onnx/model.js";
+import type { LoweringRules } from "../onnx/rules.js";
+import { toFloat32 } from "../tensor/convert.js";
+import { derivedTensor, type StoredTensor, type StoredTensors } from "../tensor/stored.js";
+import { room, workplaces } from "../util/workplaces.js";
+import type { Client } from "./client.js";
+
+/** Rules over weights of convolutions that lie in blocks already. */
+export interface BlockedSetup {
+  /** Channels that lie together. */
+  readonly block: number;
+  readonly rules: LoweringRules;
+  /** The order of weights of a shape; row-major where it is undefined. */
+  readonly layoutOf: (shape: readonly number[]) => WeightLayout | undefined;
+}
+
+/** Programs of blocks, where this build of the engine and this processor have them. */
+export async function cpuBlocks(client: Client): Promise<BlockedSetup | undefined> {
+  const block = await channelBlock(client);
+  if (block === undefined) return undefined;
+  const layoutOf: BlockedSetup["layoutOf"] = (shape) => blockedLayout(shape, block);
+  return { block, rules: blockedRules(block), layoutOf };
+}
+
+/**
+ * The weights that a graph asks for as blocked programs take them: float32, convolutions' in blocks;
+ * worked out when they are read. Undefined where some are in 8 bits, or in no file.
+ */
+export function inBlocks(
+  graph: Graph,
+  weights: StoredTensors,
+  { block, layoutOf }: BlockedSetup,
+): StoredTensors | undefined {
+  const found = new Map<string, StoredTensor>();
+  const reading = workplaces(room);
+  for (const name of graph.params.keys()) {
+    const stored = weights.get(name);
+    if (stored === undefined) continue; // whoever places it tells
+    const { dtype, shape, source, offset, length } = stored;
+    if (dtype === "i8" || source.path === undefined) return undefined;
+    const layout = layoutOf(shape);
+    const how = `${name} [${shape}] ${dtype} at ${offset} ${layout ? `in blocks of ${block}` : "in float32"}`;
+    const work = (into?: Uint8Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>> =>
+      reading(async (place) => {
+        const floats = toFloat32(await source.read(offset, length, place(length)), dtype);
+        return layout ? layout.pack(floats, into && toFloat32(into, "f32")) : floats;
+      });
+    const isReady = dtype === "f32" && layout === undefined;
+    found.set(name, isReady ? stored : derivedTensor("f32", shape, source, how, work));
+  }
+  return found;
+}
+
+const CHANNELS = 32;
+const PIXELS = 2;
+
+/** Channels that lie together in ONNX Runtime's blocked pictures; undefined where it has none. */
+export async function channelBlock(client: Client): Promise<number | undefined> {
+  const shape = [1, CHANNELS, 1, PIXELS];
+  const model = encodeModel({
+    nodes: [
+      {
+        opType: "ReorderInput",
+        domain: NCHWC,
+        inputs: ["x"],
+        outputs: ["blocks"],
+        attributes: {},
+        name: "blocks",
+      },
+    ],
+    initializers: [],
+    inputs: [{ name: "x", dtype: "f32", shape }],
+    outputs: [{ name: "blocks", dtype: "f32", shape }],
+  });
+  try {
+    const { session } = await client.request({
+      kind: "load",
+      spec: {
+        model,
+        blobs: [],
+        provider: "cpu",
+        threads: 1,
+        optimization: "disabled",
+        config: {},
+        saveTo: undefined,
+        profile: undefined,
+      },
+    });
+    const data = Float32Array.from({ length: CHANNELS * PIXELS }, (_, i) => i);
+    const x = { type: "float32", shape, data } as const;
+    const { outputs } = await client.request({ kind: "run", session, feeds: { x } });
+    await client.request({ kind: "release", session });
+    // Number 1, the second pixel of the first channel, comes after one block of first pixels.
+    const block = (outputs.blocks!.data as Float32Array).indexOf(1);
+    return block === 8 || block === 16 ? block : undefined;
+  } catch {
+    return undefined; // this build or processor has no blocked operators
+  }
+}
