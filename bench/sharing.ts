@@ -65,7 +65,7 @@ async function hold({ model: ref, side, ...options }: Case): Promise<void> {
   await using model = await loadModel(ref, { ...options, device: "cpu" });
   const noise = torchCpuNoise(0);
   const latent = side / model.factor;
-  const x = noise.randn([2, model.unet.inChannels, latent, latent]);
+  const x = noise.randn([1, model.unet.inChannels, latent, latent]);
   await model.predict(x, 500, noise.randn([2, 77, model.unet.crossAttentionDim]));
   console.log("held");
   await once(process.stdin.resume(), "end");

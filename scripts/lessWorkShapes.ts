@@ -50,7 +50,7 @@ export async function pictureFlops(
   const [one, both] = [zeros([1]), zeros([2])];
   for (let step = 0; step < steps; step++) {
     const text = step >= from && step < to ? both : one;
-    await predict(text, 0, text, { reuse: !full.has(step) });
+    await predict(one, 0, text, { reuse: !full.has(step) });
   }
   return flops;
 }
@@ -65,11 +65,12 @@ function countedPredictor(
   const graphs = new Map<string, Graph>();
   const known = new Map<string, number>();
   const program = (name: string): Program => ({
-    async run({ x, context }) {
-      const b = (x ?? context)!.shape[0]!;
+    async run({ x, picture, context }) {
+      const b = (picture ?? context)!.shape[0]!;
+      const p = x?.shape[0] ?? b;
       const graph = graphs.get(name) ?? unetProgramGraph(name as UNetProgram, config, form);
       graphs.set(name, graph);
-      const bindings = { ...unetBindings(side, side), b, n: TOKENS };
+      const bindings = { ...unetBindings(side, side), b, p, n: TOKENS };
       const flops = known.get(`${name} ${b}`) ?? flopsOf(graph, bindings);
       known.set(`${name} ${b}`, flops);
       count(flops);

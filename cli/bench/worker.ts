@@ -50,7 +50,7 @@ function guidedCall(
     const latents = noise.randn([batch, model.vae.latentChannels, latent, latent]);
     return () => model.decodeLatents(latents);
   }
-  const x = noise.randn([2 * batch, model.unet.inChannels, latent, latent]);
+  const x = noise.randn([batch, model.unet.inChannels, latent, latent]);
   const width = model.unet.crossAttentionDim;
   const context = contexts.get(batch) ?? noise.randn([2 * batch, 77, width]);
   contexts.set(batch, context);

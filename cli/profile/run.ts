@@ -120,7 +120,7 @@ function calls(
   const prompts = Array.from({ length: batch }, () => ["a photograph of an astronaut", ""]).flat();
   return {
     text: () => model.encodePrompts(prompts),
-    unet: () => model.predict(latents(2 * batch, unet.inChannels), 500, context),
+    unet: () => model.predict(latents(batch, unet.inChannels), 500, context),
     decoder: () => model.decodeLatents(latents(batch, vae.latentChannels)),
     encoder: () => model.encodeImage(noise.randn([batch, vae.inChannels, side, side])),
   };

@@ -9,7 +9,6 @@ import {
   levelOf,
   PUBLISHED_SCHEDULER,
   splitPair,
-  stackPair,
 } from "./index.js";
 
 it("arrives step by step where the closed form does", () => {
@@ -28,10 +27,11 @@ it("arrives step by step where the closed form does", () => {
   }
 });
 
-it("splits what it stacks", () => {
-  const x = { shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) };
-  const { uncond, cond } = splitPair(stackPair(x));
-  expect([uncond, cond]).toEqual([x, x]);
+it("splits what was answered without a prompt and with one", () => {
+  const data = Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+  const { uncond, cond } = splitPair({ shape: [4, 2], data });
+  expect(uncond).toEqual({ shape: [2, 2], data: data.slice(0, 4) });
+  expect(cond).toEqual({ shape: [2, 2], data: data.slice(4) });
 });
 
 it.each([

@@ -97,11 +97,3 @@ export function splitPair(stacked: Tensor): Pair {
     cond: tensor(shape, stacked.data.slice(half)),
   };
 }
-
-/** x twice along the batch: the input of one network call for both halves. */
-export function stackPair(x: Tensor): Tensor {
-  const data = new Float32Array(x.data.length * 2);
-  data.set(x.data);
-  data.set(x.data, x.data.length);
-  return tensor([(x.shape[0] ?? 0) * 2, ...x.shape.slice(1)], data);
-}

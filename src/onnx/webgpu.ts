@@ -28,7 +28,7 @@ export interface WebGpuLimits {
 /** What every adapter allows, and 1024 x 1024 pixels with guidance. */
 export const WEBGPU_BASELINE: WebGpuLimits = {
   bindingBytes: 128 << 20,
-  largest: { b: 2, h: 128, w: 128 },
+  largest: { b: 2, p: 2, h: 128, w: 128 },
 };
 
 const FLOAT_BYTES = 4;

@@ -90,7 +90,7 @@ export function predictMemory(
   const part = (name: Part): PartMemory => {
     if (tiled && (name === "encoder" || name === "decoder"))
       return tiledMemory(name, tiled, { width, height });
-    const bindings = { ...unetBindings(h, w), b: batches[name], n: 77 };
+    const bindings = { ...unetBindings(h, w), b: batches[name], p: batch, n: 77 };
     const graphs = model.graphs(name);
     const alive = Math.max(...graphs.map((graph) => peakActivationBytes(graph, bindings)));
     return {

@@ -1,11 +1,11 @@
 import type { Fed, OnDevice, Program } from "../runtime/engine.js";
-import { full, type Tensor } from "../tensor/tensor.js";
+import { full, type Tensor, tensor } from "../tensor/tensor.js";
 import type { PartForm, ProgramOf, ProgramShelf } from "./programShelf.js";
 import type { UNetForm } from "./unetPrograms.js";
 
 /**
- * The UNet: x [B,C,h,w] at timestep t, context [B,N,D] -> raw prediction [B,4,h,w]. With `reuse` it may
- * take deep features from its last call.
+ * The UNet: x [P,C,h,w] at timestep t, context [B,N,D] -> raw prediction [B,4,h,w]. Text i is about picture
+ * i modulo P. With `reuse` it may take deep features from its last call.
  */
 export type Predict = (
   x: Tensor,
@@ -48,7 +48,10 @@ export function predictor(
   return (x, t, context, { reuse = false } = {}) =>
     shelf.use("unet", form, async (program) => {
       const text = textApart ? await textOf(program, context) : { context };
-      const fed = { x, t: full([x.shape[0]!], t), ...text };
+      const pictures = x.shape[0]!;
+      const rows = Float32Array.from({ length: context.shape[0]! }, (_, i) => i % pictures);
+      const picture = tensor([rows.length], rows);
+      const fed = { x, t: full([pictures], t), picture, ...text };
       if (branch === undefined) return (await (await program("unet")).run(fed)).prediction!;
       const shallow = await handed(await program("down"), fed);
       if (!reuse || !kept || kept.context !== context || `${kept.shape}` !== `${x.shape}`) {

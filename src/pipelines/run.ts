@@ -5,7 +5,6 @@ import {
   type SamplingPlan,
   type StepHook,
   splitPair,
-  stackPair,
 } from "../diffusion/index.js";
 import type { Picture } from "../image/picture.js";
 import { latentsToRgb } from "../image/preview.js";
@@ -173,7 +172,7 @@ function stepping(model: DiffusionModel, { settings: { shortcuts }, plan }: Star
   };
 }
 
-/** The UNet with both prompts: one call of twice the batch where both answers are wanted. */
+/** The UNet with both prompts: one call over the same pictures where both answers are wanted. */
 function conditionedNetwork(
   step: Step,
   { cond, uncond }: Conditioning,
@@ -190,7 +189,7 @@ function conditionedNetwork(
   const both = uncond && concatBatch([uncond, cond]);
   return {
     both: async (x: Tensor, level: Level) =>
-      splitPair(await call(stackPair(seen(x)), level, both ?? concatBatch([cond, cond]))),
+      splitPair(await call(seen(x), level, both ?? concatBatch([cond, cond]))),
     cond: (x: Tensor, level: Level) => call(seen(x), level, cond),
   };
 }

@@ -58,19 +58,22 @@ export function unetProgramGraph(
       return graphOf({ temb, ...Object.fromEntries(skips.map((v, i) => [`skip.${i}`, v])) });
     }
     case "deep": {
-      const given = { ...between(config, branch), context: fed.context };
+      const { context, picture } = fed;
+      const given = { ...between(config, branch), context, picture };
       return graphOf({ features: deep(p, config, given, branch, hooks) });
     }
     case "up": {
       const { temb, skips } = between(config, branch);
       const features = input("features", featuresShape(config, branch));
-      const given = { temb, skips, features, context: fed.context };
+      const { context, picture } = fed;
+      const given = { temb, skips, features, context, picture };
       return graphOf({ prediction: shallowUp(p, config, given, branch, hooks) });
     }
   }
 }
 
-const [b, n] = [symbol("b"), symbol("n")];
+/** Texts, tokens of a text, and pictures. */
+const [b, n, pictures] = [symbol("b"), symbol("n"), symbol("p")];
 
 /** Sides of pictures at a level: symbols of their own, so that any program may be the first to see them. */
 function sidesOf(level: number): readonly [Dim, Dim] {
@@ -87,12 +90,13 @@ export function unetBindings(height: number, width: number): Record<string, numb
   return bindings;
 }
 
-/** x [b,C,h,w], t [b], context [b,n,D] */
+/** x [p,C,h,w], t [p], context [b,n,D], picture [b] */
 function inputsOf(config: UNetConfig) {
   return {
-    x: input("x", [b, config.inChannels, ...sidesOf(0)]),
-    t: input("t", [b]),
+    x: input("x", [pictures, config.inChannels, ...sidesOf(0)]),
+    t: input("t", [pictures]),
     context: input("context", [b, n, config.crossAttentionDim]),
+    picture: input("picture", [b], "int"),
   };
 }
 
@@ -100,9 +104,16 @@ function inputsOf(config: UNetConfig) {
 function between(config: UNetConfig, branch: number) {
   const skips = Array.from({ length: branch + 1 }, (_, skip): Value => {
     const { channels, level } = placeOf(config, skip);
-    return input(`skip.${skip}`, [b, channels, ...sidesOf(level)]);
+    const batch = knowsText(config, skip) ? b : pictures;
+    return input(`skip.${skip}`, [batch, channels, ...sidesOf(level)]);
   });
-  return { temb: input("temb", [b, 4 * config.blockOutChannels[0]!]), skips };
+  return { temb: input("temb", [pictures, 4 * config.blockOutChannels[0]!]), skips };
+}
+
+/** Whether a skip connection comes after a layer that looks at the text. */
+function knowsText(config: UNetConfig, skip: number): boolean {
+  const before = Array.from({ length: skip }, (_, i) => placeOf(config, i + 1));
+  return before.some(({ level, place }) => place > 0 && config.blocks[level] === "crossAttention");
 }
 
 /** Deep features: as large as the skip connection that they meet, with the channels of their level. */

@@ -16,6 +16,7 @@ import { type UNetProgram, unetProgramGraph } from "../../src/pipelines/unetProg
 import type { Engine } from "../../src/runtime/engine.js";
 import { nodeEngine } from "../../src/runtime/node/engine.js";
 import { readTensor } from "../../src/tensor/convert.js";
+import { concatBatch } from "../../src/tensor/elementwise.js";
 import { torchCpuNoise } from "../../src/tensor/random.js";
 import { full, type Tensor } from "../../src/tensor/tensor.js";
 import { relativeError } from "../engine/run.js";
@@ -99,6 +100,32 @@ describe("the same bits come from the UNet", () => {
     expect((await predict(X, 481, CONTEXT, { reuse: true })).data).toEqual(whole.data);
     const other = await predict(X, 21, CONTEXT, { reuse: true });
     expect(relativeError(other.data, whole.data)).toBeGreaterThan(1e-3);
+  });
+});
+
+describe("two texts about one picture", () => {
+  const ONE = noise.randn([1, 4, 8, 11]);
+  const BOTH = concatBatch([ONE, ONE]);
+
+  test.each([undefined, 0, 1, 5])(
+    "are answered as if there were two, cut in three at branch %s",
+    async (branch) => {
+      await using model = await open();
+      const deepCache = branch === undefined ? undefined : { every: 2, branch, power: 1 };
+      const predict = model.predictor({ deepCache, mergeTokens: 1 });
+      const apart = await predict(BOTH, 481, CONTEXT);
+      const shared = await predict(ONE, 481, CONTEXT);
+      expect(shared.shape).toEqual(apart.shape);
+      expect(relativeError(shared.data, apart.data)).toBeLessThan(1e-6);
+    },
+  );
+
+  test("also over merged tokens", async () => {
+    await using model = await open();
+    const predict = model.predictor({ deepCache: undefined, mergeTokens: 2 });
+    const apart = await predict(BOTH, 481, CONTEXT);
+    const shared = await predict(ONE, 481, CONTEXT);
+    expect(relativeError(shared.data, apart.data)).toBeLessThan(1e-6);
   });
 });
 

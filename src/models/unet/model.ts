@@ -1,4 +1,5 @@
 import { silu } from "../../graph/composites.js";
+import { sameDim } from "../../graph/dim.js";
 import * as op from "../../graph/ops.js";
 import type { Value } from "../../graph/value.js";
 import { conv2d, groupNorm, linear } from "../../nn/layers.js";
@@ -6,16 +7,21 @@ import { type Params, zeroed } from "../../nn/params.js";
 import { resnetBlock } from "../../nn/resnet.js";
 import { timestepEmbedding } from "../../nn/timestep.js";
 import { placeOf, skipCount, type UNetConfig } from "./config.js";
-import { type AttentionHook, transformer2d } from "./transformer.js";
+import { type AttentionHook, type ByText, transformer2d } from "./transformer.js";
 
 /** What the UNet is told beside the noisy latents. */
 export interface UNetInputs {
-  /** Noisy latents [B,inChannels,h,w], any h and w. */
+  /** Noisy latents of P pictures [P,inChannels,h,w], any h and w. */
   readonly x: Value;
-  /** Timesteps [B], fractional where a schedule interpolates. */
+  /** Timesteps [P], fractional where a schedule interpolates. */
   readonly t: Value;
-  /** Hidden states of the text encoder [B,N,crossAttentionDim]. */
+  /** Hidden states of the text encoder for B texts [B,N,crossAttentionDim]. */
   readonly context: Value;
+  /**
+   * Which picture each text is about: whole numbers [B]. What comes before any text is looked at is worked
+   * out once a picture. Without it, each text has a picture of its own, in order: P = B.
+   */
+  readonly picture?: Value | undefined;
 }
 
 /** Places where other networks reach into the UNet. All are optional and do nothing by default. */
@@ -33,18 +39,42 @@ export interface UNetHooks {
 /** What every layer of the UNet is told. */
 interface Context {
   readonly config: UNetConfig;
-  /** Time embedding [B,4*blockOutChannels[0]]. */
+  /** Time embedding [P,4*blockOutChannels[0]]. */
   readonly temb: Value;
   readonly text: Value;
   readonly hooks: UNetHooks;
+  readonly byText: ByText;
 }
 
 /** What goes from the way down to the way up. */
 export interface ShallowFeatures {
-  /** Time embedding [B,4*blockOutChannels[0]]. */
+  /** Time embedding [P,4*blockOutChannels[0]]. */
   readonly temb: Value;
-  /** The first skip connections, conv_in's first. */
+  /** The first skip connections, conv_in's first: by picture as long as no text was looked at, then by text. */
   readonly skips: readonly Value[];
+}
+
+/** The texts of a part, and which picture each is about. */
+type Texts = Pick<UNetInputs, "context" | "picture">;
+
+/** From values by picture [P,...] to values by text [B,...], which stay as they are; each is made once. */
+function spreading({ context, picture }: Texts): ByText {
+  const known = new Map<Value, Value>();
+  return (v) => {
+    if (!picture || sameDim(v.shape[0]!, context.shape[0]!)) return v;
+    const spread = known.get(v) ?? op.gather(v, picture);
+    known.set(v, spread);
+    return spread;
+  };
+}
+
+function contextOf(
+  config: UNetConfig,
+  temb: Value,
+  { context, picture }: Texts,
+  hooks: UNetHooks,
+): Context {
+  return { config, temb, text: context, hooks, byText: spreading({ context, picture }) };
 }
 
 /**
@@ -59,9 +89,9 @@ export function unet(
 ): Value {
   const branch = 0; // the parts make the same whole wherever it is cut
   const shallow = shallowDown(p, config, inputs, branch, hooks);
-  const { context } = inputs;
-  const features = deep(p, config, { ...shallow, context }, branch, hooks);
-  return shallowUp(p, config, { ...shallow, features, context }, branch, hooks);
+  const { context, picture } = inputs;
+  const features = deep(p, config, { ...shallow, context, picture }, branch, hooks);
+  return shallowUp(p, config, { ...shallow, features, context, picture }, branch, hooks);
 }
 
 /*
@@ -74,13 +104,13 @@ export function unet(
 export function shallowDown(
   p: Params,
   config: UNetConfig,
-  { x, t, context }: UNetInputs,
+  { x, t, ...texts }: UNetInputs,
   branch: number,
   hooks: UNetHooks = {},
 ): ShallowFeatures {
   const temb = timeEmbedding(p, config, t, hooks);
   const first = conv2d(p.at("conv_in"), x, config.blockOutChannels[0]!, 3);
-  const c: Context = { config, temb, text: context, hooks };
+  const c = contextOf(config, temb, texts, hooks);
   return { temb, skips: [first, ...down(p, c, first, 1, branch + 1)] };
 }
 
@@ -91,11 +121,11 @@ export function shallowDown(
 export function deep(
   p: Params,
   config: UNetConfig,
-  { temb, skips, context }: ShallowFeatures & Pick<UNetInputs, "context">,
+  { temb, skips, ...texts }: ShallowFeatures & Texts,
   branch: number,
   hooks: UNetHooks = {},
 ): Value {
-  const c: Context = { config, temb, text: context, hooks };
+  const c = contextOf(config, temb, texts, hooks);
   const h = skips.at(-1)!;
   const all = [...skips, ...down(p, c, h, branch + 1, skipCount(config))];
   const middle = middleBlock(p.at("mid_block"), c, all.at(-1)!);
@@ -107,16 +137,11 @@ export function deep(
 export function shallowUp(
   p: Params,
   config: UNetConfig,
-  {
-    temb,
-    skips,
-    features,
-    context,
-  }: ShallowFeatures & Pick<UNetInputs, "context"> & { readonly features: Value },
+  { temb, skips, features, ...texts }: ShallowFeatures & Texts & { readonly features: Value },
   branch: number,
   hooks: UNetHooks = {},
 ): Value {
-  const c: Context = { config, temb, text: context, hooks };
+  const c = contextOf(config, temb, texts, hooks);
   let h = up(p, c, features, skips.slice(0, branch + 1), 0);
   h = silu(groupNorm(p.at("conv_norm_out"), h, config.normNumGroups, config.normEps));
   return conv2d(zeroed(p.at("conv_out")), h, config.outChannels, 3);
@@ -138,10 +163,11 @@ function layer(
   { level, index, attend }: { level: number; index: number; attend: boolean },
   x: Value,
 ): Value {
-  const { config } = c;
+  const { config, temb, byText } = c;
   const norm = { groups: config.normNumGroups, eps: config.normEps, zeroLast: true };
   const channels = config.blockOutChannels[level]!;
-  let h = resnetBlock(p.at("resnets").at(index), x, c.temb, channels, norm);
+  const time = sameDim(x.shape[0]!, temb.shape[0]!) ? temb : byText(temb);
+  let h = resnetBlock(p.at("resnets").at(index), x, time, channels, norm);
   if (attend) {
     h = transformer2d(p.at("attentions").at(index), h, c.text, {
       level,
@@ -150,6 +176,7 @@ function layer(
       groups: config.normNumGroups,
       linearProjection: config.useLinearProjection,
       hook: c.hooks.attention,
+      byText,
     });
   }
   return c.hooks.block?.(`${p.path}.${index}`, h) ?? h;
@@ -191,7 +218,8 @@ function up(p: Params, c: Context, x: Value, skips: readonly Value[], rest: numb
   for (let skip = skips.length - 1; skip >= rest; skip--) {
     const { level, place } = placeOf(c.config, skip);
     const block = p.at("up_blocks").at(blocks.length - 1 - level);
-    const beside = extra ? op.add(skips[skip]!, extra[skip]!) : skips[skip]!;
+    const own = c.byText(skips[skip]!);
+    const beside = extra ? op.add(own, extra[skip]!) : own;
     const attend = blocks[level] === "crossAttention";
     const index = layersPerBlock - place;
     h = layer(block, c, { level, index, attend }, op.concat([h, beside], 1));

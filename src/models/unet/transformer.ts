@@ -19,6 +19,9 @@ export type AttentionHook = (site: {
   readonly attend: (x: Value, context: Value) => Value;
 }) => Value;
 
+/** From values by picture [P,...] to values by text [B,...]; those that are by text already stay. */
+export type ByText = (v: Value) => Value;
+
 /** Settings of one spatial transformer. */
 export interface TransformerOptions {
   readonly level: number;
@@ -27,6 +30,7 @@ export interface TransformerOptions {
   readonly groups: number;
   readonly linearProjection: boolean;
   readonly hook: AttentionHook | undefined;
+  readonly byText: ByText;
 }
 
 /** Where a transformer block stands. */
@@ -36,13 +40,14 @@ const NORM_EPS = 1e-6;
 
 /**
  * Spatial transformer: pixels [B,C,H,W] attend to each other and to the text [B,N,D] -> [B,C,H,W].
+ * Pixels [P,C,H,W] that several texts are about attend to each other once.
  * Source: Rombach et al. 2022, section 3.3; diffusers Transformer2DModel.
  */
 export function transformer2d(
   p: Params,
   x: Value,
   text: Value,
-  { level, heads, layers, groups, linearProjection, hook }: TransformerOptions,
+  { level, heads, layers, groups, linearProjection, hook, byText }: TransformerOptions,
 ): Value {
   const channels = x.shape[1] as number;
   const normal = groupNorm(p.at("norm"), x, groups, NORM_EPS);
@@ -50,14 +55,16 @@ export function transformer2d(
     ? linear(p.at("proj_in"), toTokens(normal), channels)
     : toTokens(conv2d(p.at("proj_in"), normal, channels, 1));
   for (let i = 0; i < layers; i++) {
-    const site: Site = { p: p.at("transformer_blocks").at(i), level, pixels: x, heads };
-    h = transformerBlock(site, h, text, hook);
+    const pixels = i === 0 ? x : byText(x);
+    const site: Site = { p: p.at("transformer_blocks").at(i), level, pixels, heads };
+    h = transformerBlock(site, h, text, { hook, byText });
   }
+  const before = byText(x);
   const out = zeroed(p.at("proj_out"));
   const projected = linearProjection
-    ? toPixels(linear(out, h, channels), x)
-    : conv2d(out, toPixels(h, x), channels, 1);
-  return op.add(projected, x);
+    ? toPixels(linear(out, h, channels), before)
+    : conv2d(out, toPixels(h, before), channels, 1);
+  return op.add(projected, before);
 }
 
 /** Self-attention, cross-attention and a gated MLP, each after a layer norm. */
@@ -65,7 +72,7 @@ function transformerBlock(
   site: Site,
   x: Value,
   text: Value,
-  hook: AttentionHook | undefined,
+  { hook, byText }: Pick<TransformerOptions, "hook" | "byText">,
 ): Value {
   const { p, heads } = site;
   const attend = (kind: "self" | "cross", name: string, query: Value, context: Value): Value => {
@@ -74,7 +81,7 @@ function transformerBlock(
     return hook({ ...site, p: p.at(name), kind, x: query, context, attend: plain });
   };
   const first = layerNorm(p.at("norm1"), x);
-  let h = op.add(attend("self", "attn1", first, first), x);
+  let h = byText(op.add(attend("self", "attn1", first, first), x));
   h = op.add(attend("cross", "attn2", layerNorm(p.at("norm2"), h), text), h);
   return op.add(feedForward(p.at("ff.net"), layerNorm(p.at("norm3"), h)), h);
 }

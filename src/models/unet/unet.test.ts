@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { readTensorFile } from "../../formats/index.js";
 import { symbol } from "../../graph/dim.js";
 import { evaluate } from "../../graph/evaluate.js";
+import { flopsOf } from "../../graph/flops.js";
 import { graphOf } from "../../graph/graph.js";
 import { input } from "../../graph/ops.js";
 import type { Value } from "../../graph/value.js";
@@ -68,6 +69,75 @@ describe.each([0, 1, 2, 5])("cut at skip connection %i", (branch) => {
     };
     const whole = unet(denseParams(), TINY, inputs(TINY), hooks(TINY));
     expect(onnxOf(inParts(hooks))).toBe(onnxOf(whole));
+  });
+});
+
+describe("texts about the same picture", () => {
+  const LATE: UNetConfig = { ...TINY, blocks: ["resnet", "resnet", "crossAttention"] };
+  const DEEP: UNetConfig = { ...SD1_UNET, ...TINY, blocks: ["crossAttention", "resnet"] };
+  const configs: readonly UNetConfig[] = [
+    TINY,
+    LATE,
+    { ...DEEP, blockOutChannels: [4, 8], transformerLayers: [2, 1] },
+  ];
+  const PICTURES = [1, 0, 1]; // one of them has two texts
+  const numbers = (shape: readonly number[], seed: number) => {
+    const count = shape.reduce((n, d) => n * d, 1);
+    return { shape, data: Float64Array.from({ length: count }, (_, i) => Math.sin(seed + i * i)) };
+  };
+  const letters = (name: string): number => [...name].reduce((n, c) => n + c.charCodeAt(0), 0);
+  const paramsOf = (y: Value) => {
+    const { params } = graphOf({ y });
+    return (name: string) => numbers(params.get(name)!.shape as number[], letters(name));
+  };
+  const byPicture = (config: UNetConfig) => ({
+    x: input("x", [symbol("p"), config.inChannels, h!, w!]),
+    t: input("t", [symbol("p")]),
+    context: input("context", [b!, n!, config.crossAttentionDim]),
+    picture: input("picture", [b!], "int"),
+  });
+
+  test.each(configs)("answer as if each had a picture of its own: %j", (config) => {
+    const [x, t] = [numbers([2, 4, 6, 4], 1), { shape: [2], data: Float64Array.of(7, 400) }];
+    const context = numbers([3, 5, config.crossAttentionDim], 2);
+    const picture = { shape: [3], data: Float64Array.from(PICTURES) };
+    const of = ({ shape, data }: typeof x) => {
+      const row = data.length / shape[0]!;
+      const rows = PICTURES.flatMap((i) => [...data.subarray(i * row, (i + 1) * row)]);
+      return { shape: [3, ...shape.slice(1)], data: Float64Array.from(rows) };
+    };
+    const shared = unet(denseParams(), config, byPicture(config));
+    const apart = unet(denseParams(), config, inputs(config));
+    const [got] = evaluate([shared], {
+      inputs: { x, t, context, picture },
+      params: paramsOf(shared),
+    });
+    const [want] = evaluate([apart], {
+      inputs: { x: of(x), t: of(t), context },
+      params: paramsOf(apart),
+    });
+    expect(got!.shape).toEqual([3, 4, 6, 4]);
+    want!.data.forEach((v, i) => {
+      expect(Math.abs(got!.data[i]! - v)).toBeLessThan(1e-9 * (1 + Math.abs(v)));
+    });
+  });
+
+  test("cost less the later a text is looked at", () => {
+    const sizes = { b: 2, p: 1, n: 77, h: 16, w: 16 };
+    const shares = configs.slice(0, 2).map((config) => {
+      const shared = graphOf({ y: unet(denseParams(), config, byPicture(config)) });
+      const apart = graphOf({ y: unet(denseParams(), config, inputs(config)) });
+      return flopsOf(shared, sizes) / flopsOf(apart, sizes);
+    });
+    expect(shares[0]).toBeLessThan(0.95);
+    expect(shares[1]).toBeLessThan(shares[0]!);
+  });
+
+  test("are all that the parts of Stable Diffusion have to know of them", () => {
+    const config = SD1_UNET;
+    const { temb, skips } = shallowDown(denseParams(), config, byPicture(config), 2);
+    expect(temb.shape[0]).toEqual(symbol("p"));
+    expect(skips.map(({ shape }) => shape[0])).toEqual([symbol("p"), b, b]);
   });
 });
 
