@@ -14,3 +14,9 @@ test("an error is told, whatever failed while things were put away after it", as
   expect(report(error, terminal)).toBe(EXIT.refused);
   expect(terminal.stderr()).toBe("tintype: the first.\n");
 });
+
+test("of what a file has written into a message nothing reaches the terminal as an order", () => {
+  const terminal = fakeTerminal();
+  report(new TintypeError("bad-file", "\u001b[2Jmodel\r.bin: cut short.\nTry another."), terminal);
+  expect(terminal.stderr()).toBe("tintype: \\u001b[2Jmodel\\r.bin: cut short.\nTry another.\n");
+});

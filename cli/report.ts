@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 import { CommanderError } from "commander";
 import { TintypeError } from "../src/util/errors.js";
+import { eachLine } from "../src/util/oneLine.js";
 import type { Terminal } from "./terminal.js";
 
 /** What the process says when it ends. */
@@ -13,7 +14,7 @@ export function report(thrown: unknown, { err, debug }: Terminal, command = "tin
   if (debug) err(`${inspect(thrown)}\n`);
   if (!(error instanceof TintypeError)) {
     const message = error instanceof Error ? error.message : String(error);
-    err(`tintype: ${message}\ntintype: this is a bug in Tintype. `);
+    err(`tintype: ${eachLine(message)}\ntintype: this is a bug in Tintype. `);
     err(debug ? "Please report it.\n" : "Please report it with what TINTYPE_DEBUG=1 prints.\n");
     return EXIT.bug;
   }
@@ -21,7 +22,7 @@ export function report(thrown: unknown, { err, debug }: Terminal, command = "tin
     err("tintype: stopped.\n");
     return EXIT.stopped;
   }
-  err(`tintype: ${error.message}\n`);
+  err(`tintype: ${eachLine(error.message)}\n`);
   return EXIT.refused;
 }
 

@@ -10,6 +10,7 @@ import { defaultsOf } from "../../src/pipelines/index.js";
 import type { Platform } from "../../src/platform/types.js";
 import type { ByteSource } from "../../src/util/bytes.js";
 import { TintypeError } from "../../src/util/errors.js";
+import { eachLine } from "../../src/util/oneLine.js";
 import { snakeCase } from "../format.js";
 import { progressOn } from "../progress.js";
 import type { Terminal } from "../terminal.js";
@@ -27,8 +28,10 @@ export async function inspect(
   const picture = await asPicture(ref, platform);
   const found = picture ?? (await inspectWeights(ref, platform, terminal));
   if (json) return terminal.out(`${JSON.stringify(snakeCase(found))}\n`);
-  if (found.kind === "picture") return terminal.out(pictureText(found));
-  terminal.out(found.kind === "model" ? modelText(found) : filesText(found));
+  // What files say is shown, and nothing in it is for the terminal to obey.
+  const show = (text: string): void => terminal.out(eachLine(text));
+  if (found.kind === "picture") return show(pictureText(found));
+  show(found.kind === "model" ? modelText(found) : filesText(found));
 }
 
 const PNG_HEAD = [0x89, 0x50, 0x4e, 0x47];

@@ -98,9 +98,12 @@ export async function openRanges(
 ): Promise<Int8Mode> {
   const { lowMemory, signal, onCalibration, profile } = options;
   const path = await rangesPath(platform, files);
+  const asked = weightLimit(engine); // its worker finds out while ranges are looked through
+  asked.catch(() => {}); // whoever awaits it is told
   const known = await readRanges(platform, path);
-  const limit = await weightLimit(engine);
-  if (known && areComplete(known, files)) return { limit, ranges: known, platform };
+  const complete = known && areComplete(known, files) ? known : undefined;
+  const limit = await asked;
+  if (complete) return { limit, ranges: complete, platform };
   const quick = quickCalibration(files.unet.config.sampleSize * vaeFactor(files.vae.config));
   const handover = profile === undefined ? handoverOf() : undefined;
   const settings = { ...quick, engine, platform, lowMemory, signal };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { oneLine } from "./oneLine.js";
+import { eachLine, oneLine } from "./oneLine.js";
 
 test.each([
   ["ends of lines", "a\nb\r\nc\u2028d\u2029e\u0085f", "a\\nb\\r\\nc\\u2028d\\u2029e\\u0085f"],
@@ -9,6 +9,10 @@ test.each([
 ])("%s are written out", (_, text, shown) => {
   expect(oneLine(text)).toBe(shown);
   expect(oneLine(shown)).toBe(shown);
+});
+
+test("of several lines, each stays one", () => {
+  expect(eachLine("a\u001b[2J\nb\r\nc")).toBe("a\\u001b[2J\nb\\r\nc");
 });
 
 test("all other text stays as it is", () => {

@@ -14,3 +14,8 @@ export function oneLine(text: string): string {
     return SHORT[character] ?? `\\u${code}`;
   });
 }
+
+/** The same for text of several lines, each of which stays one. */
+export function eachLine(text: string): string {
+  return text.split("\n").map(oneLine).join("\n");
+}
