@@ -5,6 +5,7 @@ import { encodeModel } from "../onnx/model.js";
 import type { LoweringRules } from "../onnx/rules.js";
 import { toFloat32 } from "../tensor/convert.js";
 import { derivedTensor, type StoredTensor, type StoredTensors } from "../tensor/stored.js";
+import { sizeOf } from "../tensor/tensor.js";
 import { room, workplaces } from "../util/workplaces.js";
 import type { Client } from "./client.js";
 
@@ -35,7 +36,7 @@ export function inBlocks(
   { block, layoutOf }: BlockedSetup,
 ): StoredTensors | undefined {
   const found = new Map<string, StoredTensor>();
-  const reading = workplaces(room);
+  const working = workplaces(() => ({ stored: room(), widened: room() }));
   for (const name of graph.params.keys()) {
     const stored = weights.get(name);
     if (stored === undefined) continue; // whoever places it tells
@@ -44,9 +45,13 @@ export function inBlocks(
     const layout = layoutOf(shape);
     const how = `${name} [${shape}] ${dtype} at ${offset} ${layout ? `in blocks of ${block}` : "in float32"}`;
     const work = (into?: Uint8Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>> =>
-      reading(async (place) => {
-        const floats = toFloat32(await source.read(offset, length, place(length)), dtype);
-        return layout ? layout.pack(floats, into && toFloat32(into, "f32")) : floats;
+      working(async (rooms) => {
+        const bytes = await source.read(offset, length, rooms.stored(length));
+        const made = into && toFloat32(into, "f32");
+        if (!layout) return toFloat32(bytes, dtype, made);
+        const isFloat = dtype === "f32";
+        const wide = isFloat ? undefined : toFloat32(rooms.widened(4 * sizeOf(shape)), "f32");
+        return layout.pack(toFloat32(bytes, dtype, wide), made);
       });
     const isReady = dtype === "f32" && layout === undefined;
     found.set(name, isReady ? stored : derivedTensor("f32", shape, source, how, work));

@@ -46,6 +46,18 @@ describe("half precision", () => {
     expect(f32ToBf16(bf16ToF32(ALL))).toEqual(ALL);
   });
 
+  it("gives many the same bits as few, where it is asked to put them too", () => {
+    const many = Uint16Array.from({ length: 5 * 65536 }, (_, i) => i);
+    const few = new Uint32Array(f16ToF32(ALL).buffer);
+    const out = new Float32Array(many.length + 8).subarray(8);
+    expect(f16ToF32(many, out)).toBe(out);
+    const bits = new Uint32Array(out.buffer, out.byteOffset);
+    expect(bits.every((b, i) => b === few[i % 65536])).toBe(true);
+    const bytes = new Uint8Array(many.buffer);
+    expect(toFloat32(bytes, "bf16", out)).toBe(out);
+    expect(bits.every((b, i) => b === (i % 65536) * 65536)).toBe(true);
+  });
+
   it("reads bfloat16 as the upper half of float32", () => {
     const bits = new Uint32Array(bf16ToF32(ALL).buffer);
     expect(bits.every((b, i) => b === i * 65536)).toBe(true);

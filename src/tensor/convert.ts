@@ -11,10 +11,20 @@ import { type Tensor, tensor } from "./tensor.js";
 
 type Floats = Float32Array<ArrayBuffer>;
 
+/** From this many halves on, a table of all of them is worth making. */
+const MANY = 2 ** 18;
+
 /** IEEE 754 binary16 bits -> float32, exact (subnormals, infinities and NaN payloads too). */
-export function f16ToF32(halves: Uint16Array): Floats {
-  const out = new Float32Array(halves.length);
-  const bits = new Uint32Array(out.buffer);
+export function f16ToF32(
+  halves: Uint16Array,
+  out: Floats = new Float32Array(halves.length),
+): Floats {
+  const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
+  if (halves.length >= MANY) {
+    const all = new Uint32Array(f16ToF32(Uint16Array.from({ length: 65536 }, (_, h) => h)).buffer);
+    for (let i = 0; i < halves.length; i++) bits[i] = all[halves[i]!]!;
+    return out;
+  }
   for (let i = 0; i < halves.length; i++) {
     const h = halves[i]!;
     const sign = (h & 0x8000) << 16;
@@ -27,10 +37,13 @@ export function f16ToF32(halves: Uint16Array): Floats {
 }
 
 /** bfloat16 bits -> float32, exact. */
-export function bf16ToF32(halves: Uint16Array): Floats {
-  const bits = new Uint32Array(halves.length);
+export function bf16ToF32(
+  halves: Uint16Array,
+  out: Floats = new Float32Array(halves.length),
+): Floats {
+  const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
   for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
-  return new Float32Array(bits.buffer);
+  return out;
 }
 
 /** Bits of float32 -> bits of binary16, to the nearest, ties to even. */
@@ -100,11 +113,11 @@ function view<T>(type: ArrayOf<T> & { readonly BYTES_PER_ELEMENT: number }, byte
   return new type(aligned.buffer, aligned.byteOffset, aligned.byteLength / size);
 }
 
-const TO_FLOAT32: { readonly [D in DType]: (bytes: Bytes) => Floats } = {
+const TO_FLOAT32: { readonly [D in DType]: (bytes: Bytes, into?: Floats) => Floats } = {
   f64: (b) => Float32Array.from(view(Float64Array<ArrayBuffer>, b)),
   f32: (b) => view(Float32Array<ArrayBuffer>, b),
-  f16: (b) => f16ToF32(view(Uint16Array<ArrayBuffer>, b)),
-  bf16: (b) => bf16ToF32(view(Uint16Array<ArrayBuffer>, b)),
+  f16: (b, into) => f16ToF32(view(Uint16Array<ArrayBuffer>, b), into),
+  bf16: (b, into) => bf16ToF32(view(Uint16Array<ArrayBuffer>, b), into),
   i64: (b) => Float32Array.from(view(BigInt64Array<ArrayBuffer>, b), Number),
   i32: (b) => Float32Array.from(view(Int32Array<ArrayBuffer>, b)),
   i16: (b) => Float32Array.from(view(Int16Array<ArrayBuffer>, b)),
@@ -124,10 +137,10 @@ const TO_FLOAT32: { readonly [D in DType]: (bytes: Bytes) => Floats } = {
 /**
  * Little-endian elements of any dtype as float32. f64 and integers above 2^24 are rounded to the
  * nearest (64-bit integers by way of float64); f32 that is aligned is not copied, so treat the
- * result as read-only.
+ * result as read-only. Halves may be put in `into`, of their count.
  */
-export function toFloat32(bytes: Bytes, dtype: DType): Floats {
-  return TO_FLOAT32[dtype](bytes);
+export function toFloat32(bytes: Bytes, dtype: DType, into?: Floats): Floats {
+  return TO_FLOAT32[dtype](bytes, into);
 }
 
 /** float32 as little-endian bytes of a float dtype, rounded to nearest, ties to even. */
