@@ -6,7 +6,7 @@ import type { LoweringRules } from "../onnx/rules.js";
 import { toFloat32 } from "../tensor/convert.js";
 import { derivedTensor, type StoredTensor, type StoredTensors } from "../tensor/stored.js";
 import { sizeOf } from "../tensor/tensor.js";
-import { room, workplaces } from "../util/workplaces.js";
+import { type AtPlace, type Room, room, workplaces } from "../util/workplaces.js";
 import type { Client } from "./client.js";
 
 /** Rules over weights of convolutions that lie in blocks already. */
@@ -27,36 +27,53 @@ export async function cpuBlocks(client: Client): Promise<BlockedSetup | undefine
 }
 
 /**
- * The weights that a graph asks for as blocked programs take them: float32, convolutions' in blocks;
- * worked out when they are read. Undefined where some are in 8 bits, or in no file.
+ * Weights as blocked programs take them: float32, convolutions' in blocks; worked out when they are read.
+ * Those that the graph does not ask for come along, so that all programs of a network have the same. Undefined
+ * where some that it asks for are in 8 bits, or in no file.
  */
 export function inBlocks(
   graph: Graph,
   weights: StoredTensors,
-  { block, layoutOf }: BlockedSetup,
+  blocks: BlockedSetup,
 ): StoredTensors | undefined {
   const found = new Map<string, StoredTensor>();
-  const working = workplaces(() => ({ stored: room(), widened: room() }));
-  for (const name of graph.params.keys()) {
-    const stored = weights.get(name);
-    if (stored === undefined) continue; // whoever places it tells
-    const { dtype, shape, source, offset, length } = stored;
-    if (dtype === "i8" || source.path === undefined) return undefined;
-    const layout = layoutOf(shape);
-    const how = `${name} [${shape}] ${dtype} at ${offset} ${layout ? `in blocks of ${block}` : "in float32"}`;
-    const work = (into?: Uint8Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>> =>
-      working(async (rooms) => {
-        const bytes = await source.read(offset, length, rooms.stored(length));
-        const made = into && toFloat32(into, "f32");
-        if (!layout) return toFloat32(bytes, dtype, made);
-        const isFloat = dtype === "f32";
-        const wide = isFloat ? undefined : toFloat32(rooms.widened(4 * sizeOf(shape)), "f32");
-        return layout.pack(toFloat32(bytes, dtype, wide), made);
-      });
-    const isReady = dtype === "f32" && layout === undefined;
-    found.set(name, isReady ? stored : derivedTensor("f32", shape, source, how, work));
+  const at = workplaces(() => ({ stored: room(), widened: room() }));
+  for (const [name, stored] of weights) {
+    const isMapped = stored.dtype !== "i8" && stored.source.path !== undefined;
+    if (graph.params.has(name) && !isMapped) return undefined;
+    const layout = blocks.layoutOf(stored.shape);
+    const isReady = stored.dtype === "f32" && layout === undefined;
+    if (isReady || !isMapped) found.set(name, stored);
+    else found.set(name, arranged(name, stored, at, layout, blocks.block));
   }
   return found;
+}
+
+/** Where one weight at a time is read to, and widened. */
+interface Rooms {
+  readonly stored: Room;
+  readonly widened: Room;
+}
+
+function arranged(
+  name: string,
+  { dtype, shape, source, offset, length }: StoredTensor,
+  at: AtPlace<Rooms>,
+  layout: WeightLayout | undefined,
+  block: number,
+): StoredTensor {
+  const order = layout ? `in blocks of ${block}` : "in float32";
+  const how = `${name} [${shape}] ${dtype} at ${offset} ${order}`;
+  return derivedTensor("f32", shape, source, how, (into) =>
+    at(async (rooms) => {
+      const bytes = await source.read(offset, length, rooms.stored(length));
+      const made = into && toFloat32(into, "f32");
+      if (!layout) return toFloat32(bytes, dtype, made);
+      const isFloat = dtype === "f32";
+      const wide = isFloat ? undefined : toFloat32(rooms.widened(4 * sizeOf(shape)), "f32");
+      return layout.pack(toFloat32(bytes, dtype, wide), made);
+    }),
+  );
 }
 
 const CHANNELS = 32;

@@ -66,12 +66,17 @@ describe("weights of convolutions in blocks", () => {
     expect(relativeError(at.y, plain.y)).toBeLessThan(1e-6);
   });
 
-  test("serve every program over them", async () => {
+  test("serve every program over them, also one that asks for few", async () => {
     await using at = await kept();
     const { y } = graph.outputs;
     const twice = graphOf({ y: mul(y!, 2) });
     expect((await visit(at.cache, at.weights, {}, twice)).y).toEqual(at.y.map((v) => 2 * v));
-    expect(await entriesOf(at.cache)).toHaveLength(1);
+    await using engine = watchedEngine(at.cache, { blocks: true });
+    const all = await openWeights(at.weights, graph);
+    await using part = await engine.load(network(32, 1), all, { label: "a part" });
+    await part.run({ x: X });
+    expect(engine.loads).toEqual(["blocks"]);
+    expect(await entriesOf(at.cache)).toMatchObject([{ key: at.entry.key, label: "network" }]);
   });
 
   test("are kept in float32 with all others where a file has halves", async () => {
@@ -135,6 +140,31 @@ test("a file that is cut short is written again", async () => {
   const [entry] = await entriesOf(at.cache);
   expect(entry).toMatchObject({ key: at.entry.key, bytes: at.entry.bytes });
   expect(entry!.data).not.toBe(at.entry.data);
+});
+
+test("programs that are loaded at once over the same weights write them once", async () => {
+  await using folder = await scratch();
+  const [cache, weights] = [join(folder.path, "cache"), join(folder.path, "w")];
+  await writeWeights(weights, graph);
+  const stored = await openWeights(weights, graph);
+  const platform = platformIn(cache);
+  const written: string[] = [];
+  const files: Platform["files"] = {
+    ...platform.files,
+    async writeAtomically(path, ...rest) {
+      if (path.endsWith(".weights")) written.push(path);
+      await platform.files.writeAtomically(path, ...rest);
+    },
+  };
+  await using engine = watchedEngine(cache, { blocks: true, platform: { ...platform, files } });
+  const labels = ["one", "two", "three"];
+  const programs = await Promise.all(labels.map((label) => engine.load(graph, stored, { label })));
+  const [a, b, c] = await Promise.all(programs.map(async (p) => (await p.run({ x: X })).y!.data));
+  expect(b).toEqual(a);
+  expect(c).toEqual(a);
+  expect(written).toHaveLength(1);
+  expect(engine.loads).toEqual(["blocks", "blocks", "blocks"]);
+  for (const program of programs) await program[Symbol.asyncDispose]();
 });
 
 test("of two that write one file at once, the quicker one's stays, for both", async () => {

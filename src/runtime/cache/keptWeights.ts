@@ -2,10 +2,12 @@ import type { StoredTensors } from "../../tensor/stored.js";
 import { TintypeError } from "../../util/errors.js";
 import {
   addEntry,
+  type CacheEntry,
   type CacheOptions,
   folderOf,
   makeRoom,
   markUsed,
+  type NewEntry,
   readEntry,
   removeFiles,
 } from "./entries.js";
@@ -19,41 +21,52 @@ export interface KeptSubject {
   readonly weights: StoredTensors;
 }
 
-/**
- * The weights with those that are worked out in a file of the cache, written now if it was not there.
- * Undefined where the disk has no room. Throws "bad-file" where weights are damaged.
- */
-export async function keepWeights(
-  options: CacheOptions,
-  { label, weights }: KeptSubject,
-): Promise<StoredTensors | undefined> {
-  const { platform, fingerprint } = options;
-  const derived = new Map([...weights].filter(([, { source }]) => source.derived));
-  if (derived.size === 0) return weights;
-  const keyOf = async () => await weightsKey(platform, derived.values(), [fingerprint]);
-  const key = await keyOf();
-  const found = await readEntry(platform, key);
-  if (found) await markUsed(options, found);
-  const entry = found ?? (await write());
-  if (!entry) return undefined;
-  const path = `${folderOf(platform.cacheDir)}/${entry.data}`;
-  return new Map([...weights, ...(await weightsInFile(platform, path, derived))]);
+/** Puts weights that are worked out in a file for good, or finds them there; undefined if it cannot. */
+export type KeepWeights = (subject: KeptSubject) => Promise<StoredTensors | undefined>;
 
-  async function write() {
-    if (!(await makeRoom(options, weightFileSize(derived)))) return undefined;
-    const data = `${key}-${crypto.randomUUID()}.weights`;
-    try {
-      await writeWeights(platform, `${folderOf(platform.cacheDir)}/${data}`, derived);
-    } catch (error) {
-      await removeFiles(platform, { data });
-      if (error instanceof TintypeError && error.code === "bad-file") throw error;
-      return undefined;
-    }
-    return await addEntry(options, {
-      key,
-      label,
-      isTrue: async () => (await keyOf()) === key,
-      data,
-    });
+/**
+ * Keeps weights in files of the cache: those that are worked out are written once, also where several
+ * programs ask at the same time, and mapped from then on. Undefined where the disk has no room. Throws
+ * "bad-file" where weights are damaged.
+ */
+export function weightKeeper(options: CacheOptions): KeepWeights {
+  const { platform, fingerprint } = options;
+  const underway = new Map<string, Promise<CacheEntry | undefined>>();
+  return async ({ label, weights }) => {
+    const derived = new Map([...weights].filter(([, { source }]) => source.derived));
+    if (derived.size === 0) return weights;
+    const keyOf = async () => await weightsKey(platform, derived.values(), [fingerprint]);
+    const key = await keyOf();
+    const entryOf = async (): Promise<CacheEntry | undefined> => {
+      const found = await readEntry(platform, key);
+      if (found) await markUsed(options, found);
+      const isTrue = async () => (await keyOf()) === key;
+      return found ?? (await write(options, derived, { key, label, isTrue }));
+    };
+    const asked = underway.get(key) ?? entryOf();
+    underway.set(key, asked);
+    const entry = await asked.finally(() => underway.delete(key));
+    if (!entry) return undefined;
+    const path = `${folderOf(platform.cacheDir)}/${entry.data}`;
+    return new Map([...weights, ...(await weightsInFile(platform, path, derived))]);
+  };
+}
+
+/** A new entry of these weights; undefined where the disk has no room. */
+async function write(
+  options: CacheOptions,
+  derived: StoredTensors,
+  entry: Omit<NewEntry, "data">,
+): Promise<CacheEntry | undefined> {
+  const { platform } = options;
+  if (!(await makeRoom(options, weightFileSize(derived)))) return undefined;
+  const data = `${entry.key}-${crypto.randomUUID()}.weights`;
+  try {
+    await writeWeights(platform, `${folderOf(platform.cacheDir)}/${data}`, derived);
+  } catch (error) {
+    await removeFiles(platform, { data });
+    if (error instanceof TintypeError && error.code === "bad-file") throw error;
+    return undefined;
   }
+  return await addEntry(options, { ...entry, data });
 }

@@ -1,4 +1,4 @@
-import type { StoredTensor, StoredTensors } from "../../tensor/stored.js";
+import type { StoredTensor } from "../../tensor/stored.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import { TintypeError } from "../../util/errors.js";
 import { type Client, loadSession } from "../client.js";
@@ -15,7 +15,7 @@ import {
   removeFiles,
 } from "./entries.js";
 import { weightsKey } from "./identity.js";
-import { type KeptSubject, keepWeights } from "./keptWeights.js";
+import { type KeepWeights, weightKeeper } from "./keptWeights.js";
 
 /*
  * Compiled programs on disk: the optimised graph, and the weights in the layout that this processor
@@ -28,8 +28,7 @@ export interface ProgramCache {
   load(client: Client, subject: CacheSubject): Promise<Replies["load"]>;
   /** Whether programs over these weights are large enough to be kept. */
   keeps(weights: readonly StoredTensor[]): boolean;
-  /** Puts weights that are worked out in a file for good, or finds them there; undefined if it cannot. */
-  keep(subject: KeptSubject): Promise<StoredTensors | undefined>;
+  readonly keep: KeepWeights;
 }
 
 /** What a program is made from. */
@@ -78,7 +77,7 @@ export function programCache(options: CacheOptions): ProgramCache {
       await markUsed(options, entry!);
       return hit;
     },
-    keep: (subject) => keepWeights(options, subject),
+    keep: weightKeeper(options),
   };
 }
 
