@@ -30,8 +30,7 @@ export function placeWeights(
   const maps = mapsFiles && [...weights.values()].every(lies);
   return {
     place(name) {
-      const weight = weights.get(name);
-      check(weight !== undefined, "mismatch", `${label}: the weight "${name}" is missing.`);
+      const weight = weightOf(label, weights, name);
       const { dtype, source, offset, length } = weight;
       if (maps && length > 0) {
         const location = source.path!.replace(/^\/+/, "");
@@ -55,6 +54,13 @@ export function placeWeights(
       return blobs;
     },
   };
+}
+
+/** The weight of this name. Throws "mismatch" when it is missing. */
+export function weightOf(label: string, weights: StoredTensors, name: string): StoredTensor {
+  const weight = weights.get(name);
+  check(weight !== undefined, "mismatch", `${label}: the weight "${name}" is missing.`);
+  return weight;
 }
 
 /** Whether a tensor's bytes are those of a file, or none. */
