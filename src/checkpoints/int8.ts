@@ -9,7 +9,6 @@ import {
   storedInMemory,
 } from "../tensor/stored.js";
 import { sizeOf, type Tensor, tensor } from "../tensor/tensor.js";
-import type { ByteSource } from "../util/bytes.js";
 import { TintypeError } from "../util/errors.js";
 import { type AtPlace, type Room, room, workplaces } from "../util/workplaces.js";
 
