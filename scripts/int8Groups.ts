@@ -1,5 +1,4 @@
 import type { ModelFiles } from "../src/checkpoints/index.js";
-import { settle } from "../src/checkpoints/index.js";
 import type { Graph } from "../src/graph/graph.js";
 import { int8Params, roundedWeight } from "../src/nn/int8.js";
 import type { Params } from "../src/nn/params.js";
@@ -13,7 +12,6 @@ import {
   type WeightLimit,
 } from "../src/pipelines/int8.js";
 import { observed, overRanges } from "../src/pipelines/int8Runs.js";
-import type { Platform } from "../src/platform/types.js";
 import type { Engine, Program } from "../src/runtime/engine.js";
 import type { Tensor } from "../src/tensor/tensor.js";
 
@@ -89,14 +87,13 @@ export type PartLoader = (keeps: (path: string) => boolean) => Promise<Program>;
 export async function partLoader(
   files: ModelFiles,
   part: Int8Part,
-  { engine, platform, limit }: { engine: Engine; platform: Platform; limit: WeightLimit },
+  { engine, limit }: { engine: Engine; limit: WeightLimit },
   seen: readonly Call["inputs"][],
 ): Promise<PartLoader> {
   const trace = graphOfPart(files, part);
   const options = {
     label: `${part} of ${files.name}`,
     once: true,
-    settle: (weights: Parameters<typeof settle>[1]) => settle(platform, weights),
   };
   // Kept layers would spoil what the others see.
   const peaks: Peaks = new Map();

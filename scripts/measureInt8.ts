@@ -170,7 +170,7 @@ async function compareLayers(): Promise<void> {
   const files = await findModel(ref);
   await using engine = nodeEngine({ platform, device: "cpu", threads });
   const limit = await weightLimit(engine);
-  const on = { engine, platform, limit };
+  const on = { engine, limit };
   await using model = await openModel(files, { engine });
   console.error("two pictures in float32");
   const [seen, measured] = [await record(model, other, 1), await record(model, main, 2)];

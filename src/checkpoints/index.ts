@@ -25,7 +25,6 @@ export {
   type TextEncoderFiles,
 } from "./load.js";
 export { predictionFromProbe, withPrediction } from "./prediction.js";
-export { type SettlePlatform, settle } from "./settle.js";
 export { tokenizerFiles, tokenizerOf } from "./tokenizer.js";
 export type {
   Component,

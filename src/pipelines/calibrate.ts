@@ -1,4 +1,4 @@
-import { type ModelFiles, requireFinite, type SettlePlatform } from "../checkpoints/index.js";
+import { type ModelFiles, requireFinite } from "../checkpoints/index.js";
 import { mask, picture } from "../image/picture.js";
 import type { Platform } from "../platform/types.js";
 import type { Engine } from "../runtime/engine.js";
@@ -24,8 +24,8 @@ import { textToImage } from "./textToImage.js";
 /** What is drawn to find out how large the results of layers become. */
 export interface CalibrationOptions {
   readonly engine: Engine;
-  /** Where rounded weights are put while programs are compiled, and who knows how much memory is free. */
-  readonly platform?: (SettlePlatform & Partial<Pick<Platform, "availableMemory">>) | undefined;
+  /** Who knows how much memory is free. */
+  readonly platform?: Partial<Pick<Platform, "availableMemory">> | undefined;
   /** A picture is drawn for each. */
   readonly prompts: readonly string[];
   /** Steps of each, which spread over the whole schedule. */
@@ -81,7 +81,7 @@ export async function* calibrate(
     engine,
     lowMemory,
     availableMemory: () => platform?.availableMemory?.() ?? Number.POSITIVE_INFINITY,
-    int8: { limit, peaks, platform, handover },
+    int8: { limit, peaks, handover },
   });
   await requireFiniteFloats(files, model.graphs);
   model.prepareDecoder();

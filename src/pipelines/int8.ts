@@ -1,9 +1,4 @@
-import {
-  int8Weights,
-  type ModelFiles,
-  type OutputRanges,
-  type SettlePlatform,
-} from "../checkpoints/index.js";
+import { int8Weights, type ModelFiles, type OutputRanges } from "../checkpoints/index.js";
 import { int8Linear } from "../graph/composites.js";
 import { type Graph, graphOf } from "../graph/graph.js";
 import * as op from "../graph/ops.js";
@@ -34,8 +29,6 @@ const KEPT: Readonly<Record<Int8Part, RegExp>> = {
 /** How a model is computed in 8 bits: over ranges that are known, or finding them out. */
 export type Int8Mode = {
   readonly limit: WeightLimit;
-  /** Where rounded weights are put while a program is compiled; they stay in memory without it. */
-  readonly platform?: SettlePlatform | undefined;
   /** Programs that found out ranges, for the model that is drawn with. */
   readonly handover?: Handover | undefined;
 } & ({ readonly ranges: Int8Ranges } | { readonly peaks: Readonly<Record<Int8Part, Peaks>> });

@@ -1,4 +1,4 @@
-import { type Component, type ModelFiles, settle } from "../checkpoints/index.js";
+import type { Component, ModelFiles } from "../checkpoints/index.js";
 import type { Graph } from "../graph/graph.js";
 import type { Params } from "../nn/params.js";
 import type { DeviceName, Program } from "../runtime/engine.js";
@@ -118,7 +118,7 @@ function int8Source(
   key: ProgramKey & { readonly part: Int8Part },
   trace: (p: Params) => Graph,
 ): ProgramSource {
-  const { limit, platform, handover } = mode;
+  const { limit, handover } = mode;
   const { part } = key;
   const int8 = int8Program(files, part, limit, trace);
   const { plain, graph, weights } = int8;
@@ -130,7 +130,6 @@ function int8Source(
     graph: plain,
     loads: graph,
     weights,
-    settle: platform && ((stored) => settle(platform, stored)),
     ...(handover && "ranges" in mode ? { loaded: () => handover.take(key) } : {}),
     wrap: (program) => honest(ranging(program)),
   };

@@ -9,7 +9,6 @@ export interface ProgramSource {
   readonly graph: Graph;
   readonly loads?: Graph;
   readonly weights: StoredTensors;
-  readonly settle?: LoadOptions["settle"];
   readonly once?: LoadOptions["once"];
   readonly handsOn?: LoadOptions["handsOn"];
   /** The program, if it is loaded already: it goes over to whoever asks. */
@@ -81,13 +80,12 @@ export function programShelf({ engine, model, lowMemory, onLoad }: ShelfOptions)
   };
   const load = (part: Part, name: string, { source }: PartForm): Promise<Program> => {
     const of = source(name);
-    const { graph, weights, settle, once, handsOn, wrap = (program) => program } = of;
+    const { graph, weights, once, handsOn, wrap = (program) => program } = of;
     const title = PART_TITLES[part];
     const options: LoadOptions = {
       label: `${name === part ? title : `${title} (${name})`} of ${model}`,
       // Half precision overflows in the autoencoder of Stable Diffusion.
       fullPrecision: part === "encoder" || part === "decoder",
-      settle,
       // Texts are short: what they need of the weights is there before these could be packed.
       once: once ?? part === "text",
       handsOn,

@@ -103,7 +103,7 @@ export async function openRanges(
   const known = await readRanges(platform, path);
   const complete = known && areComplete(known, files) ? known : undefined;
   const limit = await asked;
-  if (complete) return { limit, ranges: complete, platform };
+  if (complete) return { limit, ranges: complete };
   const quick = quickCalibration(files.unet.config.sampleSize * vaeFactor(files.vae.config));
   const handover = profile === undefined ? handoverOf() : undefined;
   const settings = { ...quick, engine, platform, lowMemory, signal };
@@ -113,7 +113,7 @@ export async function openRanges(
     if (!done) onCalibration?.(value);
     else {
       await writeRanges(platform, path, value).catch(() => {}); // they will be measured again
-      return { limit, ranges: value, platform, handover };
+      return { limit, ranges: value, handover };
     }
   }
 }

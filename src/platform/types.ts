@@ -37,7 +37,7 @@ export interface Files {
   /** Opens a file for writing, keeping its first `keep` bytes; makes it when it is not there. */
   append(path: string, keep: number): Promise<Sink>;
   /** Moves a file over whatever file is there; on a disk also a folder, to where nothing is. */
-  rename(from: string, to: string): Promise<void>;
+  rename(from: string, to: string, options?: Pick<WriteOptions, "durable">): Promise<void>;
   /** Removes a file, if it is there. */
   remove(path: string): Promise<void>;
   /** Removes a folder with all that is in it, if it is there. */

@@ -1,12 +1,11 @@
 import type { Graph } from "../graph/graph.js";
-import { blockedLayout, NCHWC, type WeightLayout } from "../onnx/blocks/layouts.js";
+import { NCHWC } from "../onnx/blocks/layouts.js";
 import { blockedRules } from "../onnx/blocks/rules.js";
 import { encodeModel } from "../onnx/model.js";
 import type { LoweringRules } from "../onnx/rules.js";
-import { toFloat32 } from "../tensor/convert.js";
-import { derivedTensor, type StoredTensor, type StoredTensors } from "../tensor/stored.js";
-import { sizeOf } from "../tensor/tensor.js";
-import { type AtPlace, type Room, room, workplaces } from "../util/workplaces.js";
+import { blockedLayout, type WeightLayout } from "../tensor/blocks.js";
+import { type Make, madeTensors, makers } from "../tensor/made.js";
+import type { StoredTensor, StoredTensors } from "../tensor/stored.js";
 import type { Client } from "./client.js";
 
 /** Rules over weights of convolutions that lie in blocks already. */
@@ -34,46 +33,30 @@ export async function cpuBlocks(client: Client): Promise<BlockedSetup | undefine
 export function inBlocks(
   graph: Graph,
   weights: StoredTensors,
-  blocks: BlockedSetup,
+  { block, layoutOf }: BlockedSetup,
 ): StoredTensors | undefined {
   const found = new Map<string, StoredTensor>();
-  const at = workplaces(() => ({ stored: room(), widened: room() }));
+  const make = makers();
   for (const [name, stored] of weights) {
-    const isMapped = stored.dtype !== "i8" && stored.source.path !== undefined;
+    const { dtype, shape, source } = stored;
+    const isMapped = dtype !== "i8" && source.path !== undefined;
     if (graph.params.has(name) && !isMapped) return undefined;
-    const layout = blocks.layoutOf(stored.shape);
-    const isReady = stored.dtype === "f32" && layout === undefined;
-    if (isReady || !isMapped) found.set(name, stored);
-    else found.set(name, arranged(name, stored, at, layout, blocks.block));
+    const own = layoutOf(shape) && block;
+    const isReady = dtype === "f32" && own === undefined;
+    found.set(name, isReady || !isMapped ? stored : widened(name, stored, own, make));
   }
   return found;
 }
 
-/** Where one weight at a time is read to, and widened. */
-interface Rooms {
-  readonly stored: Room;
-  readonly widened: Room;
-}
-
-function arranged(
+function widened(
   name: string,
-  { dtype, shape, source, offset, length }: StoredTensor,
-  at: AtPlace<Rooms>,
-  layout: WeightLayout | undefined,
-  block: number,
+  stored: StoredTensor,
+  block: number | undefined,
+  make: Make,
 ): StoredTensor {
-  const order = layout ? `in blocks of ${block}` : "in float32";
-  const how = `${name} [${shape}] ${dtype} at ${offset} ${order}`;
-  return derivedTensor("f32", shape, source, how, (into) =>
-    at(async (rooms) => {
-      const bytes = await source.read(offset, length, rooms.stored(length));
-      const made = into && toFloat32(into, "f32");
-      if (!layout) return toFloat32(bytes, dtype, made);
-      const isFloat = dtype === "f32";
-      const wide = isFloat ? undefined : toFloat32(rooms.widened(4 * sizeOf(shape)), "f32");
-      return layout.pack(toFloat32(bytes, dtype, wide), made);
-    }),
-  );
+  const { dtype, shape } = stored;
+  const recipe = { kind: "widen", dtype, shape, block } as const;
+  return madeTensors(stored, recipe, [{ name, dtype: "f32", shape }], { make })[0]!;
 }
 
 const CHANNELS = 32;

@@ -18,7 +18,7 @@ interface Place {
 /**
  * One client of up to `most` workers, which `start` starts when they are needed. Loading keeps one core
  * busy, so programs that are asked for at once are loaded side by side; running keeps all busy, so
- * programs run in turn, and are freed in turn with that. Stores, and sessions over them, live with the first worker.
+ * programs run in turn, and are freed in turn with that. Weights are made by all. Stores, and sessions over them, live with the first worker.
  */
 export function clientPool(start: () => Client, most: number): Client {
   const members: Member[] = [];
@@ -69,6 +69,8 @@ export function clientPool(start: () => Client, most: number): Client {
         running = turn.catch(() => {});
         return await turn;
       }
+      case "make":
+        return await ask(idlest(), asked, transfer);
       default:
         return await ask(first(), asked, transfer);
     }

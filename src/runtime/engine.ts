@@ -15,7 +15,7 @@ import type { TrainingEngine } from "./training.js";
 import { trainingEngine } from "./trainingEngine.js";
 import { bindingsOf, unwired, wireInputs, wireShapes } from "./wire.js";
 
-export type { LoadOptions, SettledWeights } from "./openSession.js";
+export type { LoadOptions } from "./openSession.js";
 export type { Fed, Resident } from "./resident.js";
 export type { DeviceName, DeviceSetup } from "./setup.js";
 

@@ -18,20 +18,10 @@ export interface LoadOptions {
   readonly fullPrecision?: boolean;
   /** Writes what each operator took, as ONNX Runtime's profile, to PROFILE_date.json when it is disposed. */
   readonly profile?: string | undefined;
-  /**
-   * The same weights in files that the engine can map, for those that are worked out: asked for where
-   * no compiled program is found, and disposed of once there is one. Undefined where they stay in memory.
-   */
-  readonly settle?: ((weights: StoredTensors) => Promise<SettledWeights | undefined>) | undefined;
   /** Whether the compiled program is needed just once and not kept on disk. */
   readonly once?: boolean | undefined;
   /** Whether its results are for other programs alone: on devices that can, they stay there then. */
   readonly handsOn?: boolean | undefined;
-}
-
-/** Weights that lie in files for as long as a program is loaded from them. */
-export interface SettledWeights extends AsyncDisposable {
-  readonly weights: StoredTensors;
 }
 
 /** What sessions of one engine are made with. */
@@ -58,7 +48,7 @@ export async function openSession(
   options: LoadOptions,
 ): Promise<OpenSession> {
   const { client, setup } = workshop;
-  const { label, settle, once = false } = options;
+  const { label, once = false } = options;
   const origin = [...graph.params.keys()].map((name) => weightOf(label, weights, name));
   const opened = async (): Promise<OpenSession> => {
     const isKept = !once && setup.cache?.keeps(origin) === true;
@@ -66,7 +56,7 @@ export async function openSession(
     if (overBlocks) return overBlocks;
     const { lowered, spec, complete } = specOver(setup, graph, weights, options);
     const settled = async (): Promise<CompleteSpec | undefined> => {
-      const files = await settle?.(weights);
+      const files = await setup.cache?.settle(client, weights);
       return (
         files && { ...files, spec: await specOver(setup, graph, files.weights, options).complete() }
       );
@@ -88,7 +78,8 @@ async function openBlocks(
 ): Promise<OpenSession | undefined> {
   const blocked = await blocks();
   const wanted = blocked && inBlocks(graph, weights, blocked);
-  const kept = wanted && (await setup.cache?.keep({ label: options.label, weights: wanted }));
+  const kept =
+    wanted && (await setup.cache?.keep(client, { label: options.label, weights: wanted }));
   if (!blocked || !kept) return undefined;
   const { lowered, spec } = specOver({ ...setup, rules: blocked.rules }, graph, kept, options);
   // Convolutions' weights are in order, and linear layers are no faster over packed ones.

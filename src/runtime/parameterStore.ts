@@ -1,5 +1,5 @@
 import { type Dim, showShape } from "../graph/dim.js";
-import type { WeightLayout } from "../onnx/blocks/layouts.js";
+import type { WeightLayout } from "../tensor/blocks.js";
 import { sizeOf, type Tensor, tensor } from "../tensor/tensor.js";
 import { check, invariant } from "../util/errors.js";
 import type { Client } from "./client.js";

@@ -1,4 +1,6 @@
 import type { EmaSpec, OptimizerSpec } from "../optim/spec.js";
+import type { Parts, Recipe } from "../tensor/recipe.js";
+import type { StoredTensor } from "../tensor/stored.js";
 
 /*
  * Messages between the host and the worker that owns the engine's sessions. `run` blocks the thread
@@ -88,12 +90,23 @@ export interface StoreBindings {
 /** One part of a store's parameters, by name, in the layout that they are fed in. */
 export type PartValues = Readonly<Record<string, Float32Array<ArrayBuffer>>>;
 
+/** Weights that are made of one that lies in a file, and where they belong. */
+export interface MakeJob {
+  readonly of: Omit<StoredTensor, "source" | "made"> & { readonly path: string };
+  readonly recipe: Recipe;
+  /** A file that is there. */
+  readonly into: string;
+  /** Where each of them begins; those that nobody asked for are left out. */
+  readonly at: readonly (number | undefined)[];
+}
+
 export type Request =
   | { readonly kind: "load"; readonly spec: SessionSpec; readonly stores?: StoreBindings }
   | { readonly kind: "run"; readonly session: number; readonly feeds: WireFeeds }
   /** Frees results that stayed. */
   | { readonly kind: "forget"; readonly residents: readonly number[] }
   | { readonly kind: "release"; readonly session: number }
+  | { readonly kind: "make"; readonly job: MakeJob }
   | { readonly kind: "createStore"; readonly spec: StoreSpec }
   | {
       readonly kind: "writeStore";
@@ -123,6 +136,8 @@ export interface Replies {
   };
   forget: Nothing;
   release: Nothing;
+  /** All but the first, which is large. */
+  make: { readonly small: Parts };
   createStore: { readonly store: number; readonly parts: readonly string[] };
   writeStore: Nothing;
   startStore: Nothing;

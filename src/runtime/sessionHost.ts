@@ -1,6 +1,7 @@
 import type * as Ort from "onnxruntime-common";
 import type { Port } from "../platform/worker.js";
 import { invariant } from "../util/errors.js";
+import { type HostFiles, weightMaker } from "./makeHost.js";
 import type { OrtModule } from "./ort.js";
 import type {
   Binding,
@@ -63,17 +64,22 @@ interface HostedSession {
   readonly stores: StoreBindings | undefined;
 }
 
-/**
- * Answers the requests that arrive at `port` with sessions of `ort`. `collectGarbage`, where there is
- * such a thing, gives back at once what stores that are released have held.
- */
+/** What a worker has of the place that it runs in. */
+export interface HostPlace {
+  /** Gives back at once what stores that are released have held. */
+  readonly collectGarbage?: () => void;
+  readonly files?: HostFiles;
+}
+
+/** Answers the requests that arrive at `port` with sessions of `ort`. */
 export function hostSessions(
   ort: OrtModule,
   port: Port,
-  collectGarbage: () => void = () => {},
+  { collectGarbage = () => {}, files }: HostPlace = {},
 ): void {
   const { handlers: stores, parameter } = storeHandlers(ort, collectGarbage);
-  const handlers: Handlers = { ...sessionHandlers(ort, parameter), ...stores };
+  const { make, rest } = weightMaker(files);
+  const handlers: Handlers = { ...sessionHandlers(ort, parameter), ...stores, make };
   const post = (reply: ReplyMessage, transfer: readonly ArrayBuffer[]): void =>
     port.post(reply, transfer);
 
@@ -82,6 +88,7 @@ export function hostSessions(
   port.listen((message) => {
     const { id, request } = message as RequestMessage;
     queue = queue.then(async () => {
+      if (request.kind !== "make") rest();
       try {
         const value = await handlers[request.kind](request as never, id);
         post({ id, ok: true, value }, buffersOf(value));

@@ -1,6 +1,6 @@
-import type { WeightLayout } from "../onnx/blocks/layouts.js";
 import type { ComputeType } from "../onnx/builder.js";
 import type { LoweringRules } from "../onnx/rules.js";
+import type { WeightLayout } from "../tensor/blocks.js";
 import type { BlockedSetup } from "./blocks.js";
 import type { ProgramCache } from "./cache/programs.js";
 import type { Client } from "./client.js";

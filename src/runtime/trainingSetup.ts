@@ -1,5 +1,5 @@
-import { blockedLayout } from "../onnx/blocks/layouts.js";
 import { trainingRules } from "../onnx/training/rules.js";
+import { blockedLayout } from "../tensor/blocks.js";
 import { channelBlock } from "./blocks.js";
 import type { Client } from "./client.js";
 import type { TrainingSetup } from "./setup.js";

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fromFloat32, toFloat32 } from "./convert.js";
 import type { DType } from "./dtype.js";
-import { type Quantized, type Rounding, rounders } from "./quantize.js";
+import { type Quantized, rounders } from "./quantize.js";
+import type { Rounding } from "./recipe.js";
 
 const round = rounders();
 

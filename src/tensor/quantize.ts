@@ -1,7 +1,7 @@
 import { invariant } from "../util/errors.js";
 import { toFloat32 } from "./convert.js";
-import type { DType } from "./dtype.js";
 import { QUANTIZE_WASM } from "./quantizeWasm.js";
+import type { Rounding } from "./recipe.js";
 
 /** A matrix in 8 bits. */
 export interface Quantized {
@@ -11,18 +11,6 @@ export interface Quantized {
   readonly scale: Float32Array<ArrayBuffer>;
   /** sqrt(sum of squares) of each row. */
   readonly norm: Float32Array<ArrayBuffer>;
-}
-
-/** How a matrix [rows, width] is rounded. */
-export interface Rounding {
-  /** Of its numbers, little-endian. */
-  readonly dtype: DType;
-  readonly rows: number;
-  readonly width: number;
-  /** 127; 63 for processors whose sums of two products saturate. */
-  readonly limit: 127 | 63;
-  /** Whether the values are wanted as [width, rows]. */
-  readonly transposed: boolean;
 }
 
 /** Rounds a matrix that comes in pieces. */

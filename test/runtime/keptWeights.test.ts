@@ -151,9 +151,9 @@ test("programs that are loaded at once over the same weights write them once", a
   const written: string[] = [];
   const files: Platform["files"] = {
     ...platform.files,
-    async writeAtomically(path, ...rest) {
+    async rename(from, path, ...rest) {
       if (path.endsWith(".weights")) written.push(path);
-      await platform.files.writeAtomically(path, ...rest);
+      await platform.files.rename(from, path, ...rest);
     },
   };
   await using engine = watchedEngine(cache, { blocks: true, platform: { ...platform, files } });

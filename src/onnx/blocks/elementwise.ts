@@ -1,12 +1,12 @@
 import { type Dim, sameDim, sameShape } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
+import { hasBlocks } from "../../tensor/blocks.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import type { Builder } from "../builder.js";
 import { CPU_RULES } from "../cpu.js";
 import {
   blocked,
   type Find,
-  hasBlocks,
   type Layouts,
   type LooseRule,
   type LooseRules,

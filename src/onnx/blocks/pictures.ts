@@ -1,10 +1,10 @@
 import { exactDivDim } from "../../graph/dim.js";
 import type { Value } from "../../graph/value.js";
+import { hasBlocks } from "../../tensor/blocks.js";
 import type { Builder } from "../builder.js";
 import {
   blocked,
   type Find,
-  hasBlocks,
   type Layouts,
   type LooseRule,
   type LooseRules,

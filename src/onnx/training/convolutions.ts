@@ -1,9 +1,9 @@
 import type { Value } from "../../graph/value.js";
+import { hasBlocks } from "../../tensor/blocks.js";
 import { forward, kernelOf } from "../blocks/convolutions.js";
 import type { Kernel, Shape4, Sides } from "../blocks/convolve.js";
 import {
   type Find,
-  hasBlocks,
   indices,
   type Layouts,
   type LooseRules,

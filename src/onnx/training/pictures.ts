@@ -1,12 +1,6 @@
 import type { Value } from "../../graph/value.js";
-import {
-  type Find,
-  hasBlocks,
-  type LooseRule,
-  type LooseRules,
-  NCHWC,
-  named,
-} from "../blocks/layouts.js";
+import { hasBlocks } from "../../tensor/blocks.js";
+import { type Find, type LooseRule, type LooseRules, NCHWC, named } from "../blocks/layouts.js";
 import { onPictures, type Row, rowsOf } from "../blocks/pictures.js";
 import { groupNorm, pixelMeans } from "./norms.js";
 

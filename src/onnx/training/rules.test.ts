@@ -9,10 +9,10 @@ import { toPixels, toTokens } from "../../nn/attention.js";
 import { nodePlatform } from "../../platform/node/platform.js";
 import type { Engine } from "../../runtime/engine.js";
 import { nodeEngine } from "../../runtime/node/engine.js";
+import { blockedLayout } from "../../tensor/blocks.js";
 import { torchCpuNoise } from "../../tensor/random.js";
 import { sizeOf, type Tensor } from "../../tensor/tensor.js";
 import { memorySource } from "../../util/bytes.js";
-import { blockedLayout } from "../blocks/layouts.js";
 
 /*
  * What training programs answer on the CPU, against the float64 evaluator: values, and gradients on

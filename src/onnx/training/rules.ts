@@ -1,15 +1,14 @@
 import type { Value } from "../../graph/value.js";
+import { hasBlocks, packable } from "../../tensor/blocks.js";
 import { convolutionRules } from "../blocks/convolutions.js";
 import { elementwiseRules } from "../blocks/elementwise.js";
 import {
   blocked,
   type Find,
-  hasBlocks,
   type LooseRules,
   layoutsOf,
   type Named,
   named,
-  packable,
   packed,
   plain,
 } from "../blocks/layouts.js";

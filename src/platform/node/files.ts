@@ -33,10 +33,10 @@ export const nodeFiles: Files = {
   makeFolder: (path) => attempt("make", path, () => mkdir(path, { recursive: true })),
   writeAtomically,
   append,
-  rename: (from, to) =>
+  rename: (from, to, { durable = true } = {}) =>
     attempt("write", to, async () => {
       await rename(from, to);
-      await syncFolder(dirname(to));
+      if (durable) await syncFolder(dirname(to));
     }),
   remove: (path) => attempt("remove", path, () => rm(path, { force: true })),
   removeFolder: (path) =>
@@ -179,6 +179,17 @@ async function append(path: string, keep: number): Promise<Sink> {
         }
       }),
   };
+}
+
+/** Writes bytes at a place of a file that is there. Throws "io". */
+export async function overwrite(path: string, at: number, bytes: Uint8Array): Promise<void> {
+  await attempt("write", path, async () => {
+    await using file = await open(path, "r+");
+    for (let done = 0; done < bytes.byteLength; ) {
+      const { bytesWritten } = await file.write(bytes, done, bytes.byteLength - done, at + done);
+      done += bytesWritten;
+    }
+  });
 }
 
 /** Links are relative, so that a cache can be moved or mounted elsewhere. */

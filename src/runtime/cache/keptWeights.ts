@@ -1,5 +1,6 @@
 import type { StoredTensors } from "../../tensor/stored.js";
 import { TintypeError } from "../../util/errors.js";
+import type { Client } from "../client.js";
 import {
   addEntry,
   type CacheEntry,
@@ -22,7 +23,10 @@ export interface KeptSubject {
 }
 
 /** Puts weights that are worked out in a file for good, or finds them there; undefined if it cannot. */
-export type KeepWeights = (subject: KeptSubject) => Promise<StoredTensors | undefined>;
+export type KeepWeights = (
+  client: Client,
+  subject: KeptSubject,
+) => Promise<StoredTensors | undefined>;
 
 /**
  * Keeps weights in files of the cache: those that are worked out are written once, also where several
@@ -32,7 +36,7 @@ export type KeepWeights = (subject: KeptSubject) => Promise<StoredTensors | unde
 export function weightKeeper(options: CacheOptions): KeepWeights {
   const { platform, fingerprint } = options;
   const underway = new Map<string, Promise<CacheEntry | undefined>>();
-  return async ({ label, weights }) => {
+  return async (client, { label, weights }) => {
     const derived = new Map([...weights].filter(([, { source }]) => source.derived));
     if (derived.size === 0) return weights;
     const keyOf = async () => await weightsKey(platform, derived.values(), [fingerprint]);
@@ -41,7 +45,7 @@ export function weightKeeper(options: CacheOptions): KeepWeights {
       const found = await readEntry(platform, key);
       if (found) await markUsed(options, found);
       const isTrue = async () => (await keyOf()) === key;
-      return found ?? (await write(options, derived, { key, label, isTrue }));
+      return found ?? (await write(options, client, derived, { key, label, isTrue }));
     };
     const asked = underway.get(key) ?? entryOf();
     underway.set(key, asked);
@@ -55,6 +59,7 @@ export function weightKeeper(options: CacheOptions): KeepWeights {
 /** A new entry of these weights; undefined where the disk has no room. */
 async function write(
   options: CacheOptions,
+  client: Client,
   derived: StoredTensors,
   entry: Omit<NewEntry, "data">,
 ): Promise<CacheEntry | undefined> {
@@ -62,7 +67,7 @@ async function write(
   if (!(await makeRoom(options, weightFileSize(derived)))) return undefined;
   const data = `${entry.key}-${crypto.randomUUID()}.weights`;
   try {
-    await writeWeights(platform, `${folderOf(platform.cacheDir)}/${data}`, derived);
+    await writeWeights(platform, client, `${folderOf(platform.cacheDir)}/${data}`, derived);
   } catch (error) {
     await removeFiles(platform, { data });
     if (error instanceof TintypeError && error.code === "bad-file") throw error;

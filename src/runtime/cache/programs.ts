@@ -1,4 +1,4 @@
-import type { StoredTensor } from "../../tensor/stored.js";
+import type { StoredTensor, StoredTensors } from "../../tensor/stored.js";
 import { sizeOf } from "../../tensor/tensor.js";
 import { TintypeError } from "../../util/errors.js";
 import { type Client, loadSession } from "../client.js";
@@ -16,6 +16,7 @@ import {
 } from "./entries.js";
 import { weightsKey } from "./identity.js";
 import { type KeepWeights, weightKeeper } from "./keptWeights.js";
+import { type SettledWeights, settle } from "./settledWeights.js";
 
 /*
  * Compiled programs on disk: the optimised graph, and the weights in the layout that this processor
@@ -29,6 +30,8 @@ export interface ProgramCache {
   /** Whether programs over these weights are large enough to be kept. */
   keeps(weights: readonly StoredTensor[]): boolean;
   readonly keep: KeepWeights;
+  /** Puts weights that are worked out where the engine can map them while it loads a program. */
+  settle(client: Client, weights: StoredTensors): Promise<SettledWeights | undefined>;
 }
 
 /** What a program is made from. */
@@ -78,6 +81,7 @@ export function programCache(options: CacheOptions): ProgramCache {
       return hit;
     },
     keep: weightKeeper(options),
+    settle: (client, weights) => settle(platform, client, weights),
   };
 }
 

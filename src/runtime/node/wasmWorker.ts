@@ -5,4 +5,4 @@ import { hostSessions } from "../sessionHost.js";
 
 // Its threads would be web workers, which Node.js has not.
 ort.env.wasm.numThreads = 1;
-hostSessions(ort, nodeWorkerPort(), collectGarbage);
+hostSessions(ort, nodeWorkerPort(), { collectGarbage });
