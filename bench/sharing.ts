@@ -37,8 +37,8 @@ interface Memory {
 /** One process that holds the UNet. */
 interface Holder {
   readonly all: Memory;
-  /** Of that, the files of the cache. */
-  readonly programs: Memory;
+  /** Of that, the files of the cache and of the model. */
+  readonly weights: Memory;
 }
 
 /** Adds up the mappings of a process whose header lines pass. */
@@ -87,10 +87,11 @@ async function stop(child: ChildProcess): Promise<void> {
 
 async function measure(which: Case): Promise<{ readonly alone: Holder; readonly two: Holder[] }> {
   await stop(await start(which)); // fills the cache
-  const cache = `${nodePlatform().cacheDir}/${PROGRAMS}/`;
+  const folders = [`${nodePlatform().cacheDir}/${PROGRAMS}/`, resolve(which.model)];
+  const isMapped = (header: string): boolean => folders.some((folder) => header.includes(folder));
   const holder = ({ pid }: ChildProcess): Holder => ({
     all: memory(pid!, () => true),
-    programs: memory(pid!, (header) => header.includes(cache)),
+    weights: memory(pid!, isMapped),
   });
   const first = await start(which);
   const alone = holder(first);

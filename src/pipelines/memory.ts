@@ -1,3 +1,4 @@
+import type { Bindings } from "../graph/dim.js";
 import { type Graph, manifest } from "../graph/graph.js";
 import { peakActivationBytes } from "../graph/liveness.js";
 import { type VaeConfig, vaeFeatures } from "../models/vae/config.js";
@@ -42,9 +43,10 @@ export interface MemoryPrediction {
 
 /**
  * The engine's buffers over what is strictly alive: it rounds sizes up, keeps freed blocks, and
- * convolutions work in scratch space. Measured on SD 1.5 from 256 to 1024 pixels: 1.3 to 2.
+ * convolutions work in scratch space. Measured on SD 1.5 from 256 to 1280 pixels: 1.3 to 2, and 1.5 to 2.9
+ * in 8 bits, where whole numbers are put into blocks that floats then find too small.
  */
-const ACTIVATION_OVERHEAD = 2;
+const ACTIVATION_OVERHEAD = { floats: 2, int8: 2.75 };
 
 /** Node.js or the page, the engine, and this library. */
 const BASE_BYTES = 200e6;
@@ -55,6 +57,13 @@ export function weightBytes(graph: Graph, bytes: number): number {
   for (const [name, shape] of manifest(graph))
     total += sizeOf(shape) * (roundedWeight(name) ? 1 : bytes);
   return total;
+}
+
+/** What the engine takes for the results of a run. */
+function activationBytes(graph: Graph, bindings: Bindings): number {
+  const isRounded = [...manifest(graph).keys()].some((name) => roundedWeight(name));
+  const overhead = isRounded ? ACTIVATION_OVERHEAD.int8 : ACTIVATION_OVERHEAD.floats;
+  return overhead * peakActivationBytes(graph, bindings);
 }
 
 /**
@@ -92,10 +101,9 @@ export function predictMemory(
       return tiledMemory(name, tiled, { width, height });
     const bindings = { ...unetBindings(h, w), b: batches[name], p: batch, n: 77 };
     const graphs = model.graphs(name);
-    const alive = Math.max(...graphs.map((graph) => peakActivationBytes(graph, bindings)));
     return {
       weights: graphs.reduce((n, graph) => n + weightBytes(graph, 4), 0),
-      activations: ACTIVATION_OVERHEAD * alive,
+      activations: Math.max(...graphs.map((graph) => activationBytes(graph, bindings))),
     };
   };
   const all: Record<Part, PartMemory> = {
@@ -134,8 +142,7 @@ function tiledMemory(
   };
   const programs = Object.entries(sizes).map(([name, size]) => {
     const one = graph(part, name as TileProgram);
-    const alive = peakActivationBytes(one, size);
-    return { weights: weightBytes(one, 4), activations: ACTIVATION_OVERHEAD * alive };
+    return { weights: weightBytes(one, 4), activations: activationBytes(one, size) };
   });
   const channels = part === "encoder" ? encoderChannels : decoderChannels;
   const kept = 4 * (channels * h * w + config.inChannels * width * height);
