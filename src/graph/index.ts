@@ -5,6 +5,6 @@ export { type Array64, type Environment, evaluate } from "./evaluate.js";
 export { flopsOf } from "./flops.js";
 export { type GradOptions, grad } from "./grad.js";
 export * from "./graph.js";
-export { deepestFirst, peakActivationBytes } from "./liveness.js";
+export { deepestFirst, largestActivationBytes, peakActivationBytes } from "./liveness.js";
 export * from "./ops.js";
 export * from "./value.js";

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import * as composite from "./composites.js";
 import { mulDims, symbol } from "./dim.js";
 import { graphOf } from "./graph.js";
-import { peakActivationBytes } from "./liveness.js";
+import { largestActivationBytes, peakActivationBytes } from "./liveness.js";
 import * as op from "./ops.js";
 import type { Value } from "./value.js";
 
@@ -56,4 +56,12 @@ test("sizes follow the symbols", () => {
   const image = op.input("x", [n, mulDims(8, symbol("h"))]);
   expect(peak(op.sum(image, [1]), { n: 2, h: 10 })).toBe(4 * (160 + 2));
   expect(() => peak(op.neg(image), { n: 2 })).toThrow("symbol h is not bound");
+});
+
+test("the largest result is found wherever it lies, and parameters do not count", () => {
+  const wide = op.concat([x, x, op.param("p", [n])], 0);
+  const y = op.slice(op.neg(wide), 0, 0, 1);
+  expect(largestActivationBytes(graphOf({ y }), { n: 100 })).toBe(1200);
+  const one = op.add(op.slice(op.param("w", [5000]), 0, 0, 1), op.input("z", [1]));
+  expect(largestActivationBytes(graphOf({ one }), {})).toBe(4);
 });

@@ -58,7 +58,7 @@ export function peakActivationBytes(graph: Graph, bindings: Bindings): number {
   let [alive, peak] = [0, 0];
   order.forEach((v, i) => {
     if (owner.get(v) === v && !isOp(v, "param")) {
-      const bytes = 4 * v.shape.reduce((n: number, d) => n * evaluateDim(d, bindings), 1);
+      const bytes = floatBytes(v, bindings);
       alive += bytes;
       const end = lastUse.get(v)!;
       freed.set(end, (freed.get(end) ?? 0) + bytes);
@@ -68,3 +68,12 @@ export function peakActivationBytes(graph: Graph, bindings: Bindings): number {
   });
   return peak;
 }
+
+/** Bytes of the largest result of a graph. */
+export function largestActivationBytes({ outputs }: Graph, bindings: Bindings): number {
+  const results = engineOrder(Object.values(outputs)).filter((v) => !isOp(v, "param"));
+  return Math.max(...results.map((v) => floatBytes(v, bindings)));
+}
+
+const floatBytes = ({ shape }: Value, bindings: Bindings): number =>
+  4 * shape.reduce((n: number, d) => n * evaluateDim(d, bindings), 1);

@@ -1,6 +1,6 @@
 import type { Bindings } from "../graph/dim.js";
 import { type Graph, manifest } from "../graph/graph.js";
-import { peakActivationBytes } from "../graph/liveness.js";
+import { largestActivationBytes, peakActivationBytes } from "../graph/liveness.js";
 import { type VaeConfig, vaeFeatures } from "../models/vae/config.js";
 import { roundedWeight } from "../nn/int8.js";
 import { sizeOf } from "../tensor/tensor.js";
@@ -43,10 +43,11 @@ export interface MemoryPrediction {
 
 /**
  * The engine's buffers over what is strictly alive: it rounds sizes up, keeps freed blocks, and
- * convolutions work in scratch space. Measured on SD 1.5 from 256 to 1280 pixels: 1.3 to 2, and 1.5 to 2.9
- * in 8 bits, where whole numbers are put into blocks that floats then find too small.
+ * convolutions work in scratch space. Measured on SD 1.5 from 256 to 1280 pixels: 1.2 to 2, and 1.5 to 2.9
+ * in 8 bits, where whole numbers are put into blocks that floats then find too small. Results above a GiB
+ * get blocks of a power of two, which takes as much more than the least: 2.15 and 3.5 at 1536.
  */
-const ACTIVATION_OVERHEAD = { floats: 2, int8: 2.75 };
+const OVERHEAD = { floats: { usual: 2, least: 1.25 }, int8: { usual: 2.75, least: 2 } };
 
 /** Node.js or the page, the engine, and this library. */
 const BASE_BYTES = 200e6;
@@ -62,8 +63,10 @@ export function weightBytes(graph: Graph, bytes: number): number {
 /** What the engine takes for the results of a run. */
 function activationBytes(graph: Graph, bindings: Bindings): number {
   const isRounded = [...manifest(graph).keys()].some((name) => roundedWeight(name));
-  const overhead = isRounded ? ACTIVATION_OVERHEAD.int8 : ACTIVATION_OVERHEAD.floats;
-  return overhead * peakActivationBytes(graph, bindings);
+  const { usual, least } = isRounded ? OVERHEAD.int8 : OVERHEAD.floats;
+  const largest = largestActivationBytes(graph, bindings);
+  const block = largest > 2 ** 30 ? 2 ** Math.ceil(Math.log2(largest)) : largest;
+  return Math.max(usual, (least * block) / largest) * peakActivationBytes(graph, bindings);
 }
 
 /**
